@@ -1,0 +1,253 @@
+"""The one door to MongoDB: Motor by default, PyMongo's own async client by a setting.
+
+Writes are acknowledged by the majority and journaled. Nothing else imports either driver; stores take
+their types and errors from here.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import ASCENDING, DESCENDING, AsyncMongoClient, ReturnDocument, UpdateOne
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    PyMongoError,
+    WaitQueueTimeoutError,
+)
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from purser_common import settings
+
+__all__ = [
+    "ASCENDING",
+    "DESCENDING",
+    "BulkWriteError",
+    "Collection",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "Index",
+    "IndexWatch",
+    "PyMongoError",
+    "ReturnDocument",
+    "UpdateOne",
+    "aggregate",
+    "close",
+    "connect",
+    "declare_indexes",
+    "duplicated_index",
+    "is_away",
+    "ping",
+]
+
+Document = dict[str, Any]
+
+
+class Cursor(Protocol):
+    """What a query gives, the same from both drivers."""
+
+    def sort(self, keys: Sequence[tuple[str, int]]) -> "Cursor": ...
+    def limit(self, limit: int) -> "Cursor": ...
+    async def to_list(self, length: int | None = None) -> list[Document]: ...
+    def __aiter__(self) -> AsyncIterator[Document]: ...
+
+
+class Collection(Protocol):
+    """What stores and views use of a collection, the same from both drivers."""
+
+    @property
+    def name(self) -> str: ...
+    def find(self, filter: Mapping[str, Any], projection: Any = None) -> Cursor: ...
+    async def find_one(
+        self, filter: Mapping[str, Any], projection: Any = None, *, sort: Any = None
+    ) -> Document | None: ...
+    async def find_one_and_update(
+        self,
+        filter: Mapping[str, Any],
+        update: Mapping[str, Any],
+        *,
+        projection: Any = None,
+        sort: Any = None,
+        upsert: bool = False,
+        return_document: bool = False,
+    ) -> Document | None: ...
+    async def insert_one(self, document: Document) -> Any: ...
+    async def insert_many(self, documents: Iterable[Document], *, ordered: bool = True) -> Any: ...
+    async def update_one(
+        self, filter: Mapping[str, Any], update: Mapping[str, Any], *, upsert: bool = False
+    ) -> Any: ...
+    async def update_many(self, filter: Mapping[str, Any], update: Mapping[str, Any]) -> Any: ...
+    async def delete_one(self, filter: Mapping[str, Any]) -> Any: ...
+    async def delete_many(self, filter: Mapping[str, Any]) -> Any: ...
+    async def bulk_write(self, requests: Sequence[Any], *, ordered: bool = True) -> Any: ...
+    async def count_documents(self, filter: Mapping[str, Any]) -> int: ...
+    async def create_index(self, keys: Sequence[tuple[str, int]], **options: Any) -> str: ...
+
+
+class Database(Protocol):
+    """A service's own database."""
+
+    @property
+    def name(self) -> str: ...
+    def __getitem__(self, name: str) -> Collection: ...
+    async def command(self, command: str) -> Document: ...
+
+
+@dataclass(frozen=True)
+class Index:
+    """A declared index. Uniqueness that may lapse is `sparse`: the field is unset when it frees."""
+
+    collection: str
+    keys: tuple[tuple[str, int], ...]
+    unique: bool = False
+    sparse: bool = False
+
+    @property
+    def name(self) -> str:
+        """The index's name, which duplicate-key errors carry."""
+        return "_".join(f"{field}_{direction}" for field, direction in self.keys)
+
+
+class Client(Protocol):
+    """A connected driver."""
+
+    def __getitem__(self, name: str) -> Database: ...
+    def close(self) -> Any: ...
+
+
+def connect(config: settings.Mongo, listeners: Sequence[CommandListener] = ()) -> Client:
+    """A client of the configured driver. It connects at the first use."""
+    options: dict[str, Any] = {
+        "w": "majority",
+        "journal": True,
+        "retryWrites": True,
+        "tz_aware": True,
+        "uuidRepresentation": "standard",
+        "maxPoolSize": 50,
+        "timeoutMS": config.timeout_ms,
+        "serverSelectionTimeoutMS": config.timeout_ms,
+        "connectTimeoutMS": config.timeout_ms,
+        "event_listeners": list(listeners),
+    }
+    if config.driver == "pymongo":
+        return cast(Client, AsyncMongoClient(config.url, **options))
+    return cast(Client, AsyncIOMotorClient(config.url, **options))
+
+
+async def close(client: Client) -> None:
+    """Close a client of either driver."""
+    closing = client.close()
+    if inspect.isawaitable(closing):
+        await closing
+
+
+async def aggregate(collection: Collection, pipeline: Sequence[Document]) -> list[Document]:
+    """All documents of an aggregation, from either driver."""
+    cursor = cast(Any, collection).aggregate(list(pipeline))
+    if inspect.isawaitable(cursor):
+        cursor = await cursor
+    documents: list[Document] = await cursor.to_list(None)
+    return documents
+
+
+async def ping(database: Database) -> None:
+    """Raises PyMongoError when the server is away."""
+    await database.command("ping")
+
+
+async def declare_indexes(database: Database, indexes: Iterable[Index]) -> None:
+    """Create what is declared; what exists stays."""
+    for index in indexes:
+        options = {"unique": index.unique, "sparse": index.sparse}
+        await database[index.collection].create_index(
+            list(index.keys), name=index.name, **{k: True for k, on in options.items() if on}
+        )
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether the error says that the server is away rather than that the command was wrong."""
+    return isinstance(error, ConnectionFailure | ExecutionTimeout | WaitQueueTimeoutError) or (
+        isinstance(error, PyMongoError) and error.timeout
+    )
+
+
+def duplicated_index(error: DuplicateKeyError, indexes: Iterable[Index]) -> Index | None:
+    """Which declared index a duplicate key violated; None for `_id`."""
+    message = str(error.details.get("errmsg", "")) if error.details else str(error)
+    return next((i for i in indexes if i.unique and i.name in message), None)
+
+
+class IndexWatch(CommandListener):
+    """Notices every filter and sort that no declared index serves (design §8).
+
+    The stand-in does not use plain indexes, so a missing one would only show on a real MongoDB.
+    """
+
+    _QUERIES = ("find", "findAndModify", "update", "delete", "aggregate", "count")
+
+    def __init__(self, indexes: Iterable[Index]) -> None:
+        self._indexes: dict[str, list[tuple[str, ...]]] = {}
+        for index in indexes:
+            keys = tuple(field for field, _ in index.keys)
+            self._indexes.setdefault(index.collection, []).append(keys)
+        self.unserved: list[str] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Judge the queries of one command."""
+        if event.command_name not in self._QUERIES:
+            return
+        collection = str(event.command[event.command_name])
+        for query, sort in _queries(event.command_name, event.command):
+            if not self._served(collection, query, sort):
+                fields = sorted(query)
+                self.unserved.append(f"{collection}: filter {fields} sort {list(sort)}")
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Nothing to judge."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Nothing to judge."""
+
+    def _served(self, collection: str, query: Mapping[str, Any], sort: Sequence[str]) -> bool:
+        if "_id" in query or (not query and not sort):
+            return True
+        if "$or" in query:
+            rest = {field: value for field, value in query.items() if field != "$or"}
+            return all(self._served(collection, {**rest, **part}, sort) for part in query["$or"])
+        equal = {f for f, v in query.items() if not isinstance(v, Mapping) or "$in" in v}
+        keys = [*self._indexes.get(collection, []), ("_id",)]
+        return any(_serves(index, equal, set(query), sort) for index in keys)
+
+
+def _queries(name: str, command: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:
+    if name in ("update", "delete"):
+        return [(part["q"], []) for part in command[f"{name}s"]]
+    if name == "aggregate":
+        pipeline = command["pipeline"]
+        match = pipeline[0].get("$match", {}) if pipeline else {}
+        return [(match, [])]
+    query = command.get("filter") or command.get("query") or {}
+    return [(query, list(command.get("sort") or {}))]
+
+
+def _serves(
+    index: tuple[str, ...], equal: set[str], filtered: set[str], sort: Sequence[str]
+) -> bool:
+    prefix = 0
+    while prefix < len(index) and index[prefix] in equal:
+        prefix += 1
+    wanted = [field for field in sort if field not in equal]
+    rest = index[prefix:]
+    if wanted and tuple(wanted) != rest[: len(wanted)] and tuple(wanted[:-1]) != rest:
+        return False
+    return prefix > 0 or bool(wanted) or (bool(rest) and rest[0] in filtered)

@@ -1,0 +1,122 @@
+"""What a route needs of its request: who asks, why, under which key, decided on which state."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Header, Request, Response
+from pydantic import BaseModel
+
+from purser_common.errors import ConditionRequired, Malformed, Stale, Unauthenticated
+from purser_common.identity import Caller, InternalTokens
+from purser_common.outbox import Request as KeyedRequest
+from purser_common.telemetry import Cause
+
+DIGEST = "purser-request-digest"
+SUBJECT = "purser-subject"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
+
+
+def bearer(request: Request) -> str:
+    """The bearer token. Raises Unauthenticated without one."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("send a token: Authorization: Bearer …")
+    return token
+
+
+async def _caller(request: Request) -> Caller:
+    tokens: InternalTokens = request.app.state.tokens
+    return tokens.verify(bearer(request))
+
+
+CallerOf = Annotated[Caller, Depends(_caller)]
+
+
+async def _cause(request: Request, caller: CallerOf) -> Cause:
+    return Cause(actor=caller.subject, correlation_id=request.state.correlation_id)
+
+
+CauseOf = Annotated[Cause, Depends(_cause)]
+
+
+def idempotency_key(request: Request) -> str:
+    """The `Idempotency-Key`. Raises Malformed without a good one."""
+    key = request.headers.get("idempotency-key", "")
+    if not _KEY.fullmatch(key):
+        raise Malformed(
+            "send the header Idempotency-Key: 1 to 255 printable characters, new for each intent",
+            code="idempotency_key_required",
+        )
+    return key
+
+
+async def _keyed(request: Request, caller: CallerOf) -> KeyedRequest:
+    operation = f"{request.method} {request.scope['route'].path}"
+    digest = request.headers.get(DIGEST, "")
+    return KeyedRequest(caller.subject, operation, idempotency_key(request), digest)
+
+
+RequestOf = Annotated[KeyedRequest, Depends(_keyed)]
+
+
+def etag_of(sequence: int) -> str:
+    """The ETag of a state."""
+    return f'"{sequence}"'
+
+
+async def _if_match(value: Annotated[str | None, Header(alias="If-Match")] = None) -> int:
+    if value is None:
+        raise ConditionRequired("send If-Match with the ETag of the state you decided on")
+    found = re.fullmatch(r'"(\d+)"', value.strip())
+    if not found:
+        raise Malformed("If-Match must be one ETag as this API gives it", code="malformed_etag")
+    return int(found[1])
+
+
+if_match = Depends(_if_match)
+
+
+def must_match(expected: int, sequence: int) -> None:
+    """Raises Stale when the caller decided on another state."""
+    if expected != sequence:
+        raise Stale("this has changed since; read it again and decide again")
+
+
+def answer(response: Response, subject: str, sequence: int, state: M) -> M:
+    """Put a state's subject and ETag beside it, so that a reader can keep the newest."""
+    response.headers["ETag"] = etag_of(sequence)
+    response.headers[SUBJECT] = subject
+    return state
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list; `next` is opaque and absent on the last page."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def cursor(*position: Any) -> str:
+    """An opaque cursor for a position in an index."""
+    raw = json.dumps(position, separators=(",", ":"), default=str).encode()
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def position(cursor: str | None, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
+    """The position in a cursor. Raises Malformed for one that this API did not make."""
+    if cursor is None:
+        return None
+    try:
+        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        values = json.loads(raw)
+        if not isinstance(values, list) or len(values) != len(readers):
+            raise ValueError(cursor)
+        return tuple(read(value) for read, value in zip(readers, values, strict=True))
+    except (ValueError, TypeError) as error:
+        raise Malformed("the cursor is not one of this list", code="malformed_cursor") from error

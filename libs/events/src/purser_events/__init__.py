@@ -1,0 +1,1 @@
+"""Purser's published language: one class per fact, the envelope they travel in, and the topics they travel on."""

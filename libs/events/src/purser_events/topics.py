@@ -1,0 +1,91 @@
+"""Every topic as data: who owns it, which fact travels on it, and what its records are keyed by."""
+
+from dataclasses import dataclass
+
+from purser_events import access, license, reseller, subscription, tenant
+from purser_events.envelope import Fact, event_type
+
+PARTITIONS = 12
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: it carries one fact and is written by one service."""
+
+    fact: type[Fact]
+    owner: str
+    aggregate: str
+
+    @property
+    def name(self) -> str:
+        """The topic's name, which is the fact's name."""
+        return self.fact.TOPIC
+
+    @property
+    def event_type(self) -> str:
+        """The CloudEvents `type` of its records."""
+        return event_type(self.name)
+
+
+def _topics(owner: str, aggregate: str, *facts: type[Fact]) -> list[Topic]:
+    return [Topic(fact, owner, aggregate) for fact in facts]
+
+
+TOPICS: tuple[Topic, ...] = (
+    *_topics(
+        "reseller",
+        "reseller",
+        reseller.ResellerAdded,
+        reseller.ResellerUpdated,
+        reseller.ResellerBuyingEnabled,
+        reseller.ResellerBuyingDisabled,
+    ),
+    *_topics("reseller", "license-mapping", reseller.LicenseMapped, reseller.LicenseUnmapped),
+    *_topics("tenant-connection", "customer", tenant.CustomerAdded),
+    *_topics(
+        "tenant-connection",
+        "tenant",
+        tenant.TenantRegistered,
+        tenant.TenantConsentRequested,
+        tenant.TenantConsented,
+        tenant.TenantAdded,
+        tenant.TenantConnected,
+    ),
+    *_topics(
+        "subscription",
+        "subscription",
+        subscription.SubscriptionActivated,
+        subscription.SubscriptionChanged,
+        subscription.SubscriptionEnded,
+    ),
+    *_topics(
+        "order",
+        "license-change-request",
+        license.LicenseChangeRequested,
+        license.OrderPlaced,
+        license.OrderUncertain,
+        license.OrderReviewSettled,
+        license.OrderDuplicateSuspected,
+        license.OrderFailed,
+        license.OrderCompleted,
+        license.LicensePurchased,
+    ),
+    *_topics("order", "order", license.OrderObserved),
+    *_topics("gateway", "role-assignment", access.AccessGranted, access.AccessRevoked),
+    *_topics("gateway", "action", access.ActionPerformed, access.ActionRefused),
+)
+
+BY_TYPE: dict[str, Topic] = {topic.event_type: topic for topic in TOPICS}
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
+
+CONSUMER_GROUPS: tuple[str, ...] = (
+    "subscription.mirror",
+    "audit.record",
+    "gateway.read-model",
+)
+"""Every consumer group of Purser; each has a dead-letter topic `<group>.dlq`."""
+
+
+def dead_letter(group: str) -> str:
+    """The topic that takes what a group could not read."""
+    return f"{group}.dlq"
