@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge
 
@@ -46,6 +46,22 @@ class Stamp:
         return cls(
             document["_id"], document["version"], document["sequence"], len(document["outbox"])
         )
+
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Loaded(Generic[S]):
+    """An aggregate's state as it was read or written, with the stamp that fences the next save."""
+
+    state: S
+    stamp: Stamp
+
+    @property
+    def sequence(self) -> int:
+        """The number of the last fact: the ETag."""
+        return self.stamp.sequence
 
 
 @dataclass(frozen=True)
