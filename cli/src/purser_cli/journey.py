@@ -1,0 +1,231 @@
+"""`purser demo`: from nothing to a purchased licence, through the gateway alone."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import httpx
+import typer
+from rich.console import Console
+
+from purser_cli.gateway import Answered, Gateway, Refused
+from purser_cli.login import fetch
+
+MARKETPLACE = "ingram-micro-xvantage"
+MPN, SKU_ID, SKU = "SIMBP:0001_P1Y:M", "cbdc14ab-d96c-4c30-b9f4-6ada7cdc1d46", "SPB"
+PATIENCE = 60.0
+
+console = Console(highlight=False)
+
+
+class Journey:
+    """The steps, each told with its time; what exists already is used as it is."""
+
+    def __init__(self, gateway: Gateway, sandbox: str) -> None:
+        self.gateway = gateway
+        self.sandbox = sandbox
+        self.started = time.monotonic()
+
+    def tell(self, step: str, detail: str) -> None:
+        """Print one step with the seconds since the start."""
+        console.print(
+            f"[dim]{time.monotonic() - self.started:6.2f}s[/] [bold]{step:<22}[/] {detail}"
+        )
+
+    def seed(self) -> dict[str, Any]:
+        """The sandbox's demo data: credentials, customers and tenants."""
+        seed: dict[str, Any] = httpx.get(f"{self.sandbox}/sandbox/seed", timeout=10).json()
+        return seed
+
+    def reseller(self, login: dict[str, Any]) -> Answered:
+        """Add the reseller in two steps, and enable buying."""
+        name = "Northwind Cloud"
+        for known in self.gateway.all("/v1/resellers"):
+            if known["display_name"] == name:
+                self.tell("reseller", f"{name} is there already: {known['id']}")
+                return self.buying(self.gateway.call("GET", f"/v1/resellers/{known['id']}"))
+        credentials = {
+            "region": login["region"],
+            "subscription_key": login["subscription_key"],
+            "username": login["username"],
+            "password": login["password"],
+        }
+        proven = self.gateway.call("POST", "/v1/reseller-verifications", credentials)
+        visible = proven["resellers"]
+        self.tell(
+            "credentials proven", f"{len(visible)} resellers visible ({proven['account_kind']})"
+        )
+        added = self.gateway.call(
+            "POST",
+            "/v1/resellers",
+            {
+                "verification_id": proven["id"],
+                "display_name": name,
+                "marketplace_reseller_id": visible[0]["id"],
+            },
+        )
+        self.tell("reseller added", f"{name}: {added['id']}")
+        return self.buying(added)
+
+    def buying(self, reseller: Answered) -> Answered:
+        """Let licences be bought through the reseller."""
+        if reseller["buying_enabled"]:
+            return reseller
+        path = f"/v1/resellers/{reseller['id']}"
+        enabled = self.gateway.call("PATCH", path, {"buying_enabled": True}, if_match=reseller.etag)
+        self.tell("buying enabled", reseller["id"])
+        return enabled
+
+    def tenant(self, customer: dict[str, Any]) -> Answered:
+        """Add the customer and its tenant, with the administrator's consent."""
+        entra = customer["entra_tenant_id"]
+        for known in self.gateway.all("/v1/tenants"):
+            if known["entra_tenant_id"] == entra:
+                self.tell("tenant", f"{known['name']} is there already: {known['id']}")
+                return self.gateway.call("GET", f"/v1/tenants/{known['id']}")
+        owner = self.gateway.call("POST", "/v1/customers", {"name": customer["name"]})
+        self.tell("customer added", f"{customer['name']}: {owner['id']}")
+        registered = self.gateway.call(
+            "POST",
+            f"/v1/customers/{owner['id']}/tenants",
+            {
+                "entra_tenant_id": entra,
+                "name": customer["name"],
+                "domain": customer["domain"],
+            },
+        )
+        self.tell("tenant registered", f"{customer['domain']}: {registered['id']}")
+        return registered
+
+    def consent(self, tenant: Answered) -> Answered:
+        """Send the administrator to Microsoft and back."""
+        path = f"/v1/tenants/{tenant['id']}"
+        if tenant["consent"]["status"] == "granted":
+            return self.gateway.call("GET", path)
+        asked = self.gateway.call("POST", f"{path}/consent-requests", {})
+        url = asked["authorization_url"] + "&sandbox_auto=accept"
+        page = httpx.get(url, follow_redirects=True, timeout=30)
+        page.raise_for_status()
+        self.tell("consent granted", f"{len(asked['permissions'])} permissions")
+        return self.gateway.call("GET", path)
+
+    def connect(self, tenant: Answered, reseller: Answered, customer: dict[str, Any]) -> Answered:
+        """Add the tenant to the module and connect it to its marketplace customer."""
+        id = tenant["id"]
+        if MARKETPLACE not in tenant["marketplaces"]:
+            tenant = self.gateway.call("PUT", f"/v1/marketplaces/{MARKETPLACE}/tenants/{id}")
+            self.tell("tenant added", f"to {MARKETPLACE}")
+        if tenant["connection"] is not None:
+            return tenant
+        connected = self.gateway.call(
+            "PUT",
+            f"/v1/tenants/{id}/connection",
+            {"reseller_id": reseller["id"], "marketplace_customer_id": customer["id"]},
+            if_match=tenant.etag,
+        )
+        self.tell("tenant connected", f"to marketplace customer {customer['id']}")
+        return connected
+
+    def product(self, reseller: Answered) -> dict[str, Any]:
+        """Find the product and map it to its Microsoft licence."""
+        path = f"/v1/resellers/{reseller['id']}"
+        sold = next(p for p in self.gateway.all(f"{path}/products", mpn=MPN) if p["mpn"] == MPN)
+        names = ("mpn", "vendor", "subscription_period", "billing_period")
+        identity = {name: sold[name] for name in names}
+        try:
+            mapped = self.gateway.call(
+                "POST",
+                f"{path}/license-mappings",
+                {"product": identity, "sku_id": SKU_ID, "sku_part_number": SKU, "is_default": True},
+            )
+            self.tell("licence mapped", f"{mapped['product_name']} = {SKU}")
+        except Refused as error:
+            if error.code != "mapping_exists":
+                raise
+            self.tell("licence", f"{MPN} is mapped already")
+        return identity
+
+    def buy(self, tenant: Answered, product: dict[str, Any], quantity: int) -> dict[str, Any]:
+        """Preview, purchase, and follow the order until the licences are there."""
+        want = {"tenant_id": tenant["id"], "product": product, "quantity": quantity}
+        preview = self.gateway.call("POST", "/v1/purchase-previews", want)
+        total = preview["total"]
+        self.tell("previewed", f"{quantity} x {preview['product_name']}: {total}")
+        po_number = f"PO-{int(time.time())}"
+        asked = self.gateway.call(
+            "POST", "/v1/license-change-requests", {**want, "kind": "buy", "po_number": po_number}
+        )
+        self.tell("purchase requested", f"{po_number}: {asked['id']}")
+        path = f"/v1/license-change-requests/{asked['id']}"
+        done = self.until(
+            lambda: self.gateway.call("GET", path).body,
+            lambda request: request["status"] not in ("placing", "placed"),
+        )
+        if done["status"] != "completed":
+            raise typer.Exit(self.fail(f"the request is {done['status']}: {done['failure']}"))
+        self.tell("order completed", f"{done['order']['number']}")
+        return done
+
+    def result(self, tenant: Answered, bought: dict[str, Any]) -> None:
+        """Show the subscription with its seats, the trail, and the overview."""
+        wanted = bought["marketplace_subscription_id"]
+        shown = self.until(
+            lambda: self.gateway.call("GET", "/v1/overview").body,
+            lambda overview: any(
+                s["marketplace_subscription_id"] == wanted and s["status"] == "active"
+                for s in overview["subscriptions"]
+            ),
+        )
+        for subscription in shown["subscriptions"]:
+            if subscription["marketplace_subscription_id"] == wanted:
+                seats = sum(option["quantity"] for option in subscription["options"])
+                self.tell("subscription", f"{subscription['name']}: {seats} seats, active")
+        trail = self.until(
+            lambda: self.gateway.all("/v1/audit-records", tenant_id=tenant["id"]),
+            lambda records: any(r["type"] == "purser.license.purchased.v1" for r in records),
+        )
+        for record in reversed(trail[:12]):
+            console.print(
+                f"        [dim]{record['at']}[/] {record['actor']:<22} {record['summary']}"
+            )
+        counts = ", ".join(f"{number} {name}" for name, number in shown["counts"].items())
+        self.tell("overview", counts)
+
+    def until(self, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
+        """Ask until the answer is good, within a bound."""
+        deadline = time.monotonic() + PATIENCE
+        while not good(answer := ask()):
+            if time.monotonic() > deadline:
+                raise typer.Exit(self.fail("it did not happen in time"))
+            time.sleep(0.1)
+        return answer
+
+    def fail(self, why: str) -> int:
+        """Say why the journey ends here."""
+        console.print(f"[bold red]failed[/] {why}")
+        return 1
+
+
+def demo(
+    gateway_url: Annotated[str, typer.Option(envvar="GATEWAY_URL")] = "http://127.0.0.1:8600",
+    sandbox_url: Annotated[str, typer.Option(envvar="SANDBOX_URL")] = "http://127.0.0.1:8610",
+    quantity: int = 5,
+) -> None:
+    """Buy a licence from scratch through the gateway, telling every step."""
+    gateway = Gateway(gateway_url, fetch(f"{sandbox_url}/oidc", "admin", "purser-admin"))
+    journey = Journey(gateway, sandbox_url)
+    try:
+        seed = journey.seed()
+        reseller = journey.reseller(seed["logins"][0])
+        customer = next(
+            c for c in seed["customers"] if c["reseller_id"] == reseller["marketplace_reseller_id"]
+        )
+        tenant = journey.connect(journey.consent(journey.tenant(customer)), reseller, customer)
+        bought = journey.buy(tenant, journey.product(reseller), quantity)
+        journey.result(tenant, bought)
+    except (Refused, httpx.HTTPError) as error:
+        raise typer.Exit(journey.fail(str(error))) from error
+    started = os.environ.get("MAKE_STARTED")
+    whole = f"; {time.time() - float(started):.0f} s since make began" if started else ""
+    console.print(f"[bold green]purchased[/] in {time.monotonic() - journey.started:.1f} s{whole}")

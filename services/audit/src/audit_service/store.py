@@ -1,0 +1,115 @@
+"""The append-only record: one document per event, under the event's own id."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from purser_common.mongo import (
+    ASCENDING,
+    DESCENDING,
+    BulkWriteError,
+    Database,
+    Document,
+    Index,
+)
+from purser_events.envelope import Envelope
+
+RECORDS = "records"
+FILTERS = (
+    "tenant_id",
+    "customer_id",
+    "reseller_id",
+    "marketplace",
+    "subject",
+    "actor",
+    "correlation_id",
+    "type",
+)
+_NEWEST = (("at", DESCENDING), ("_id", DESCENDING))
+INDEXES = (
+    Index(RECORDS, _NEWEST),
+    *(Index(RECORDS, ((field, ASCENDING), *_NEWEST)) for field in FILTERS),
+)
+
+
+SENTENCES: Mapping[str, str] = {
+    "reseller.added": "Reseller {display_name} was added",
+    "reseller.updated": "Reseller {display_name} was changed",
+    "reseller.buying-enabled": "Buying was enabled for reseller {display_name}",
+    "reseller.buying-disabled": "Buying was disabled for reseller {display_name}",
+    "license.mapped": "{product_name} was mapped to {sku_part_number}",
+    "license.unmapped": "The mapping of {product_name} was deleted",
+    "customer.added": "Customer {name} was added",
+    "tenant.registered": "Tenant {name} was registered",
+    "tenant.consent-requested": "Consent was requested for tenant {name}",
+    "tenant.consented": "The administrator of tenant {name} consented",
+    "tenant.added": "Tenant {name} was added to the marketplace",
+    "tenant.connected": "Tenant {name} was connected to a marketplace customer",
+    "subscription.activated": "Subscription {name} is active",
+    "subscription.changed": "Subscription {name} changed",
+    "subscription.ended": "Subscription {name} ended",
+    "license.change-requested": "{quantity} x {product_name} were requested, PO {po_number}",
+    "order.placed": "The order for {quantity} x {product_name} was placed, PO {po_number}",
+    "order.uncertain": "The outcome of the order for {quantity} x {product_name} is unknown",
+    "order.review-settled": "A person settled the order for {quantity} x {product_name}",
+    "order.duplicate-suspected": "More than one order may exist for {quantity} x {product_name}",
+    "order.failed": "The request for {quantity} x {product_name} failed",
+    "order.completed": "The order for {quantity} x {product_name} was completed",
+    "license.purchased": "{quantity} x {product_name} were purchased, PO {po_number}",
+    "order.observed": "Order {number} was placed without Purser",
+    "access.granted": "{principal} was given the role {role} ({scope})",
+    "access.revoked": "The role {role} ({scope}) was taken from {principal}",
+    "action.performed": "{operation} was performed",
+    "action.refused": "{operation} was refused ({code})",
+}
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, field: str) -> str:
+        return f"unknown {field.replace('_', ' ')}"
+
+
+def sentence(type_: str, state: Mapping[str, Any]) -> str:
+    """A readable sentence for a fact; one of an unknown type is called by its type."""
+    topic = type_.removeprefix("purser.").rpartition(".")[0]
+    return SENTENCES.get(topic, topic).format_map(_Known(state))
+
+
+class Records:
+    """Keeps every fact once."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database[RECORDS]
+
+    async def keep(self, envelopes: Iterable[Envelope[Document]]) -> None:
+        """Keep these; what is there already stays as it is."""
+        records = [record(envelope) for envelope in envelopes]
+        try:
+            await self._collection.insert_many(records, ordered=False)
+        except BulkWriteError as error:
+            if {failure["code"] for failure in error.details["writeErrors"]} != {11000}:
+                raise
+
+
+def record(envelope: Envelope[Document]) -> Document:
+    """An event as it is kept. Nothing is left out: audit takes types that it has not heard of."""
+    data, state = envelope.data, envelope.data.get("state") or {}
+    aggregate, _, id = envelope.subject.partition("/")
+    parent = (envelope.traceparent or "").split("-")
+    return {
+        "_id": envelope.id,
+        "at": envelope.time,
+        "type": envelope.type,
+        "subject": envelope.subject,
+        "sequence": envelope.sequence,
+        "actor": envelope.actor,
+        "tenant_id": envelope.tenantid,
+        "customer_id": id if aggregate == "customer" else state.get("customer_id"),
+        "reseller_id": id if aggregate == "reseller" else state.get("reseller_id"),
+        "marketplace": envelope.marketplace,
+        "correlation_id": envelope.correlationid,
+        "causation_id": envelope.causationid,
+        "trace_id": parent[1] if len(parent) == 4 else None,
+        "summary": sentence(envelope.type, state),
+        "changes": data.get("changes") or [],
+        "data": data,
+    }

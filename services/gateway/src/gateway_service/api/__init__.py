@@ -1,0 +1,1 @@
+"""The public API: who is calling, what is passed on, and what the gateway answers itself."""

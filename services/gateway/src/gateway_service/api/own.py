@@ -1,0 +1,132 @@
+"""What the gateway answers itself: who am I, role assignments, the overview."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway_service.api.entrance import Call, Entrance
+from gateway_service.commands import grant_role, revoke_role
+from gateway_service.store import Answer, Assignments
+from gateway_service.views import Views
+from purser_common.errors import FieldError, Invalid, Malformed
+from purser_common.outbox import Loaded
+from purser_common.web.requests import etag_of, if_match
+from purser_events.access import RoleAssignment
+
+_JSON = {"content-type": "application/json"}
+
+
+class RoleAssignmentBody(BaseModel):
+    """A role to give."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    principal: str
+    role: str
+    scope: str
+
+
+def router(
+    entrance: Entrance, assignments: Assignments, views: Views, now: Callable[[], datetime]
+) -> APIRouter:
+    """The gateway's own routes."""
+    routes = APIRouter()
+    _add_reads(routes, entrance, views)
+    _add_assignments(routes, entrance, assignments, now)
+    return routes
+
+
+def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
+    @routes.get("/v1/me", operation_id="get_me")
+    async def me(request: Request) -> Response:
+        """The caller as the gateway knows it, with its roles."""
+
+        async def tell(call: Call) -> Answer:
+            grants = [{"role": g.role, "scope": g.scope} for g in call.caller.grants]
+            return _json({"subject": call.caller.subject, "name": call.name, "roles": grants})
+
+        return await entrance.serve(request, "get_me", tell)
+
+    @routes.get("/v1/overview", operation_id="get_overview")
+    async def overview(request: Request) -> Response:
+        """Resellers, tenants, subscriptions with seats and requests, in one answer."""
+
+        async def tell(call: Call) -> Answer:
+            return _json(await views.overview(call.caller))
+
+        return await entrance.serve(request, "get_overview", tell)
+
+    @routes.get("/v1/role-assignments", operation_id="list_role_assignments")
+    async def listed(
+        request: Request,
+        cursor: str | None = None,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    ) -> Response:
+        """Role assignments, newest first."""
+
+        async def tell(call: Call) -> Answer:
+            call.caller.require("platform_admin")
+            return _json(await views.assignments(cursor, limit))
+
+        return await entrance.serve(request, "list_role_assignments", tell)
+
+
+def _add_assignments(
+    routes: APIRouter,
+    entrance: Entrance,
+    assignments: Assignments,
+    now: Callable[[], datetime],
+) -> None:
+    @routes.post("/v1/role-assignments", operation_id="grant_role", status_code=201)
+    async def grant(request: Request) -> Response:
+        """Give a role; it counts from the next call on."""
+
+        async def do(call: Call) -> Answer:
+            call.caller.require("platform_admin")
+            body = _body(call.body)
+            loaded = await grant_role(
+                assignments, body.principal, body.role, body.scope, call.cause, now(), call.keyed
+            )
+            return _state(loaded, 201)
+
+        return await entrance.serve(request, "grant_role", do)
+
+    @routes.delete("/v1/role-assignments/{id}", operation_id="revoke_role")
+    async def revoke(
+        id: str, request: Request, confirm: bool = False, expected: int = if_match
+    ) -> Response:
+        """Take a role away; it counts from the next call on."""
+
+        async def do(call: Call) -> Answer:
+            call.caller.require("platform_admin")
+            return _state(await revoke_role(assignments, id, expected, confirm, call.cause), 200)
+
+        return await entrance.serve(request, "revoke_role", do)
+
+
+def _body(raw: bytes) -> RoleAssignmentBody:
+    try:
+        return RoleAssignmentBody.model_validate_json(raw)
+    except ValidationError as error:
+        found = error.errors()
+        if found[0]["type"] == "json_invalid":
+            raise Malformed("the body is not valid JSON", code="malformed_json") from error
+        fields = (FieldError("/" + "/".join(map(str, e["loc"])), e["msg"]) for e in found)
+        raise Invalid("a value is wrong; see errors", errors=tuple(fields)) from error
+
+
+def _json(body: dict[str, Any], status: int = 200) -> Answer:
+    return Answer(status, dict(_JSON), json.dumps(body).encode())
+
+
+def _state(loaded: Loaded[RoleAssignment], status: int) -> Answer:
+    headers = {
+        **_JSON,
+        "etag": etag_of(loaded.sequence),
+        "purser-subject": f"role-assignment/{loaded.state.id}",
+    }
+    return Answer(status, headers, loaded.state.model_dump_json().encode())

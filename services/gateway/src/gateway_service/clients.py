@@ -1,0 +1,132 @@
+"""The owners behind the public API: which route is whose, and how a call is passed on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gateway_service.store import Answer
+from purser_common.identity import Caller
+from purser_common.telemetry import Cause
+from purser_common.web import Peer
+
+_DOWN = ("idempotency-key", "if-match", "content-type", "accept")
+_UP = (
+    "etag",
+    "location",
+    "retry-after",
+    "content-type",
+    "purser-subject",
+    "purser-read-at",
+    "purser-stale",
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One public route that an owner serves under the same path."""
+
+    method: str
+    path: str
+    owner: str
+    operation: str
+
+
+def _routes(owner: str, table: str) -> list[Route]:
+    rows = (line.split() for line in table.strip().splitlines())
+    return [Route(method, path, owner, operation) for method, path, operation in rows]
+
+
+ROUTES: tuple[Route, ...] = (
+    *_routes(
+        "reseller",
+        """
+        GET    /v1/marketplaces                                     list_marketplaces
+        GET    /v1/marketplaces/{marketplace}/regions               list_regions
+        POST   /v1/reseller-verifications                           verify_reseller
+        POST   /v1/resellers                                        add_reseller
+        GET    /v1/resellers                                        list_resellers
+        GET    /v1/resellers/{id}                                   get_reseller
+        PATCH  /v1/resellers/{id}                                   update_reseller
+        GET    /v1/resellers/{id}/customers                         list_marketplace_customers
+        GET    /v1/resellers/{id}/products                          list_products
+        GET    /v1/resellers/{id}/license-mappings                  list_license_mappings
+        POST   /v1/resellers/{id}/license-mappings                  map_license
+        DELETE /v1/resellers/{id}/license-mappings/{mapping_id}     unmap_license
+        """,
+    ),
+    *_routes(
+        "tenant-connection",
+        """
+        POST   /v1/customers                                        add_customer
+        GET    /v1/customers                                        list_customers
+        GET    /v1/customers/{id}                                   get_customer
+        POST   /v1/customers/{id}/tenants                           register_tenant
+        GET    /v1/customers/{id}/tenants                           list_customer_tenants
+        GET    /v1/tenants                                          list_tenants
+        GET    /v1/tenants/{id}                                     get_tenant
+        POST   /v1/tenants/{id}/consent-requests                    request_consent
+        PUT    /v1/marketplaces/{marketplace}/tenants/{id}          add_tenant
+        PUT    /v1/tenants/{id}/connection                          connect_tenant
+        """,
+    ),
+    *_routes(
+        "subscription",
+        """
+        GET    /v1/tenants/{id}/subscriptions                       list_subscriptions
+        GET    /v1/subscriptions/{id}                               get_subscription
+        """,
+    ),
+    *_routes(
+        "order",
+        """
+        POST   /v1/purchase-previews                                preview_purchase
+        POST   /v1/license-change-requests                          request_license_change
+        GET    /v1/license-change-requests                          list_license_change_requests
+        GET    /v1/license-change-requests/{id}                     get_license_change_request
+        GET    /v1/review-items                                     list_review_items
+        POST   /v1/review-items/{id}/settlements                    settle_review
+        GET    /v1/tenants/{id}/orders                              list_observed_orders
+        """,
+    ),
+    *_routes(
+        "audit",
+        """
+        GET    /v1/audit-records                                    list_audit_records
+        """,
+    ),
+)
+
+CALLBACK = "/v1/consent/callback"
+
+
+class Owners:
+    """Passes calls on."""
+
+    def __init__(self, peers: Mapping[str, Peer]) -> None:
+        self._peers = peers
+
+    async def forward(
+        self,
+        route: Route,
+        path: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        caller: Caller | None,
+        cause: Cause | None,
+    ) -> Answer:
+        """The owner's answer, whatever it is. Raises Unavailable without one."""
+        target = path + (f"?{query}" if query else "")
+        sent = {
+            name: headers[name] for name in (*_DOWN, "purser-request-digest") if name in headers
+        }
+        answer = await self._peers[route.owner].request(
+            route.method,
+            target,
+            caller=caller,
+            cause=cause,
+            headers=sent,
+            timeout=30.0,
+            content=body,
+        )
+        kept = {name: answer.headers[name] for name in _UP if name in answer.headers}
+        return Answer(answer.status_code, kept, answer.content)

@@ -1,0 +1,94 @@
+"""Role assignments and the record of calls: pure decisions."""
+
+import re
+import uuid
+from datetime import datetime
+
+from purser_common.errors import FieldError, Invalid
+from purser_events.access import (
+    AccessGranted,
+    AccessRevoked,
+    Action,
+    ActionPerformed,
+    ActionRefused,
+    RoleAssignment,
+)
+from purser_events.envelope import Fact
+
+ROLES = (
+    "viewer",
+    "requester",
+    "approver",
+    "purchaser",
+    "price_admin",
+    "credential_admin",
+    "auditor",
+    "platform_admin",
+)
+
+_ASSIGNMENTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:role-assignments")
+_PRINCIPAL = re.compile(r"(user|client|group):\S.{0,199}")
+_SCOPE = re.compile(r"all|(customer|tenant)/[A-Za-z0-9-]{1,64}")
+
+
+def assignment_id(principal: str, role: str, scope: str) -> str:
+    """The id of an assignment: granting the same again is the same assignment."""
+    return str(uuid.uuid5(_ASSIGNMENTS, f"{principal}|{role}|{scope}"))
+
+
+def granted(
+    principal: str, role: str, scope: str, now: datetime
+) -> tuple[RoleAssignment, tuple[Fact, ...]]:
+    """Give a role. Raises Invalid, naming the field."""
+    errors = []
+    if not _PRINCIPAL.fullmatch(principal):
+        errors.append(
+            FieldError("/principal", "user:…, client:… or group:… as the issuer names it")
+        )
+    if role not in ROLES:
+        errors.append(FieldError("/role", f"one of {', '.join(ROLES)}"))
+    if not _SCOPE.fullmatch(scope):
+        errors.append(FieldError("/scope", "all, customer/<id> or tenant/<id>"))
+    if errors:
+        raise Invalid("the role cannot be given like this", errors=tuple(errors))
+    assignment = RoleAssignment(
+        id=assignment_id(principal, role, scope),
+        principal=principal,
+        role=role,
+        scope=scope,
+        granted_at=now,
+    )
+    return assignment, (AccessGranted(state=assignment),)
+
+
+def revoked(assignment: RoleAssignment) -> tuple[RoleAssignment, tuple[Fact, ...]]:
+    """Take a role away; taking it away again changes nothing."""
+    if assignment.status == "revoked":
+        return assignment, ()
+    after = assignment.model_copy(update={"status": "revoked"})
+    return after, (AccessRevoked(state=after),)
+
+
+def acted(
+    id: str,
+    operation: str,
+    status: int,
+    code: str | None,
+    subject: str | None,
+    actor: str,
+    now: datetime,
+) -> tuple[Action, tuple[Fact, ...]]:
+    """The record of one call."""
+    outcome = "performed" if status < 400 else "refused"
+    action = Action(
+        id=id,
+        operation=operation,
+        outcome=outcome,
+        status=status,
+        code=code,
+        subject=subject,
+        actor=actor,
+        at=now,
+    )
+    fact = ActionPerformed if outcome == "performed" else ActionRefused
+    return action, (fact(state=action),)

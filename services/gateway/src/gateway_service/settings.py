@@ -1,0 +1,28 @@
+"""What the gateway is told."""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from purser_common.settings import ServiceSettings
+
+
+class Oidc(BaseModel):
+    """The issuer whose access tokens are accepted."""
+
+    issuer: str
+    audience: str
+
+
+class Settings(ServiceSettings):
+    """The owners behind the public API, and who is let in first."""
+
+    oidc: Oidc
+    hmac_key_file: Path
+    bootstrap_admins: tuple[str, ...] = ()
+    public_url: str = "http://127.0.0.1:8600"
+    reseller_url: str
+    tenant_connection_url: str
+    subscription_url: str
+    order_url: str
+    audit_url: str

@@ -1,0 +1,242 @@
+"""Role assignments, records of calls, remembered answers, and the read model."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from purser_common import outbox
+from purser_common.clock import real_now
+from purser_common.errors import Conflict, NotFound
+from purser_common.identity import Grant
+from purser_common.mongo import (
+    ASCENDING,
+    DESCENDING,
+    BulkWriteError,
+    Database,
+    Document,
+    DuplicateKeyError,
+    Index,
+    UpdateOne,
+)
+from purser_common.outbox import Loaded, Outbox, Request, Stamp
+from purser_common.telemetry import Cause
+from purser_events.access import Action, RoleAssignment
+from purser_events.envelope import Envelope, Fact
+
+ASSIGNMENTS, ACTIONS, ANSWERS = "role_assignments", "actions", "idempotency"
+MODEL = {
+    "reseller": "resellers",
+    "customer": "customers",
+    "tenant": "tenants",
+    "subscription": "subscriptions",
+    "license-change-request": "requests",
+}
+"""The read model: aggregate → collection, one document per subject."""
+
+UP, DOWN = ASCENDING, DESCENDING
+INDEXES = (
+    Index(ASSIGNMENTS, (("principal", UP), ("status", UP))),
+    Index(ASSIGNMENTS, (("granted_at", DOWN), ("_id", DOWN))),
+    Index(ANSWERS, (("created_at", UP),)),
+    *(Index(name, (("tenant_id", UP), ("at", DOWN))) for name in MODEL.values()),
+    *(Index(name, (("customer_id", UP), ("at", DOWN))) for name in MODEL.values()),
+    *(Index(name, (("at", DOWN),)) for name in MODEL.values()),
+    *outbox.indexes(ASSIGNMENTS),
+    *outbox.indexes(ACTIONS),
+)
+OUTBOXES = (ASSIGNMENTS, ACTIONS)
+IN_FLIGHT = timedelta(seconds=30)
+KEPT = timedelta(hours=24)
+
+
+class Assignments:
+    """Who holds which role where."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._collection = database[ASSIGNMENTS]
+        self._outbox = outbox
+
+    async def grants(self, principals: Sequence[str]) -> tuple[Grant, ...]:
+        """The roles that are assigned to any of the principals now."""
+        found = self._collection.find({"principal": {"$in": list(principals)}, "status": "granted"})
+        return tuple(Grant(d["role"], d["scope"]) for d in await found.to_list(None))
+
+    async def load(self, id: str) -> Loaded[RoleAssignment]:
+        """One assignment. Raises NotFound."""
+        document = await self._collection.find_one({"_id": id})
+        if document is None:
+            raise NotFound("there is no such role assignment")
+        return _assignment(document)
+
+    async def grant(
+        self,
+        assignment: RoleAssignment,
+        facts: Sequence[Fact],
+        cause: Cause,
+        request: Request | None = None,
+    ) -> Loaded[RoleAssignment]:
+        """Keep a new assignment; one that was revoked is given again, one that holds stays."""
+        fields = _fields(assignment)
+        try:
+            return _assignment(
+                await self._outbox.insert(
+                    self._collection, assignment.id, fields, facts, cause, request
+                )
+            )
+        except DuplicateKeyError:
+            held = await self.load(assignment.id)
+        if held.state.status == "granted":
+            return held
+        return await self.save(held, assignment, facts, cause, request)
+
+    async def save(
+        self,
+        loaded: Loaded[RoleAssignment],
+        assignment: RoleAssignment,
+        facts: Sequence[Fact],
+        cause: Cause,
+        request: Request | None = None,
+    ) -> Loaded[RoleAssignment]:
+        """Write the next state. Raises VersionConflict."""
+        return _assignment(
+            await self._outbox.save(
+                self._collection, loaded.stamp, _fields(assignment), facts, cause, request
+            )
+        )
+
+
+class Actions:
+    """One record per authenticated call that is meant to change something."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._collection = database[ACTIONS]
+        self._outbox = outbox
+
+    async def keep(self, action: Action, facts: Sequence[Fact], cause: Cause) -> None:
+        """Keep a record and tell others."""
+        fields = {"state": action.model_dump(mode="json"), "at": action.at}
+        await self._outbox.insert(self._collection, action.id, fields, facts, cause)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it is given and remembered."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answers:
+    """Answers to keyed calls, remembered for 24 hours (design §7)."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database[ANSWERS]
+
+    async def begin(self, request: Request) -> Answer | None:
+        """Take the key, or give back the remembered answer.
+
+        Raises Invalid for another content, Conflict while the first call is under way.
+        """
+        id, now = request.id(), real_now()
+        fresh = {"digest": request.digest, "created_at": now, "since": now}
+        try:
+            await self._collection.insert_one({"_id": id, **fresh})
+            return None
+        except DuplicateKeyError:
+            found = await self._collection.find_one({"_id": id})
+        if found is None:
+            return await self.begin(request)
+        request.must_equal(found["digest"])
+        if "status" in found:
+            return Answer(found["status"], found["headers"], found["body"])
+        taken = await self._collection.find_one_and_update(
+            {"_id": id, "since": {"$lte": now - IN_FLIGHT}}, {"$set": {"since": now}}
+        )
+        if taken is None:
+            raise Conflict(
+                "a call with this Idempotency-Key is under way; repeat it in a moment",
+                code="request_in_flight",
+                retry_after=1,
+            )
+        return None
+
+    async def end(self, request: Request, answer: Answer) -> None:
+        """Remember a 2xx answer; any other releases the key."""
+        id = request.id()
+        if 200 <= answer.status < 300:
+            kept = {"status": answer.status, "headers": answer.headers, "body": answer.body}
+            await self._collection.update_one({"_id": id}, {"$set": kept})
+        else:
+            await self._collection.delete_one({"_id": id})
+
+    async def sweep(self) -> None:
+        """Forget what is older than 24 hours."""
+        await self._collection.delete_many({"created_at": {"$lte": real_now() - KEPT}})
+
+
+class Model:
+    """The newest state of every aggregate, by (subject, sequence)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def fold(self, envelopes: Iterable[Envelope[Any]]) -> None:
+        """Keep each state that is newer than the one there; older and repeated ones change nothing."""
+        writes: dict[str, list[UpdateOne]] = {}
+        for envelope in envelopes:
+            aggregate = envelope.subject.partition("/")[0]
+            if aggregate not in MODEL:
+                continue
+            state = envelope.data.state.model_dump(mode="json")
+            write = _newer(envelope.subject, envelope.sequence, state)
+            writes.setdefault(MODEL[aggregate], []).append(write)
+        for collection, batch in writes.items():
+            await self._write(collection, batch)
+
+    async def fold_answer(self, subject: str, sequence: int, state: dict[str, Any]) -> None:
+        """Keep the state that a command answered with, so that its caller reads its own write."""
+        aggregate = subject.partition("/")[0]
+        if aggregate in MODEL:
+            await self._write(MODEL[aggregate], [_newer(subject, sequence, state)])
+
+    async def _write(self, collection: str, batch: list[UpdateOne]) -> None:
+        try:
+            await self._database[collection].bulk_write(batch, ordered=True)
+        except BulkWriteError as error:
+            # An upsert whose gate found a newer state tries to insert it again: that is the gate.
+            codes = {failure["code"] for failure in error.details["writeErrors"]}
+            if codes != {11000}:
+                raise
+            done = error.details["writeErrors"][0]["index"] + 1
+            if batch[done:]:
+                await self._write(collection, batch[done:])
+
+
+def _newer(subject: str, sequence: int, state: dict[str, Any]) -> UpdateOne:
+    aggregate, _, id = subject.partition("/")
+    fields: Document = {
+        "sequence": sequence,
+        "state": state,
+        "at": real_now(),
+        "tenant_id": id if aggregate == "tenant" else state.get("tenant_id"),
+        "customer_id": id if aggregate == "customer" else state.get("customer_id"),
+    }
+    gate = {"_id": subject, "sequence": {"$lt": sequence}}
+    return UpdateOne(gate, {"$set": fields}, upsert=True)
+
+
+def _fields(assignment: RoleAssignment) -> Document:
+    return {
+        "state": assignment.model_dump(mode="json"),
+        "principal": assignment.principal,
+        "role": assignment.role,
+        "scope": assignment.scope,
+        "status": assignment.status,
+        "granted_at": assignment.granted_at,
+    }
+
+
+def _assignment(document: Document) -> Loaded[RoleAssignment]:
+    return Loaded(RoleAssignment.model_validate(document["state"]), Stamp.of(document))

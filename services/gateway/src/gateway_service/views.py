@@ -1,0 +1,69 @@
+"""The overview: one answer, at most one indexed query per collection, within the caller's scope."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+
+from gateway_service.store import ASSIGNMENTS, MODEL
+from purser_common.identity import ALL, ROLES, Caller, scope_filter
+from purser_common.mongo import DESCENDING, Database, Document
+from purser_common.web import cursor, position
+
+SHOWN = 200
+
+
+class Views:
+    """Read queries over the gateway's own model."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def overview(self, caller: Caller) -> dict[str, Any]:
+        """Everything of a first screen; `as_of` tells how old the model is."""
+        scopes = caller.scopes(*ROLES)
+        allowed = scope_filter(scopes, customer="customer_id", tenant="tenant_id")
+        found = {name: await self._newest(name, allowed) for name in MODEL.values()}
+        if ALL not in scopes:
+            found["resellers"] = []
+        states = {name: [d["state"] for d in documents] for name, documents in found.items()}
+        times = [document["at"] for documents in found.values() for document in documents]
+        return {
+            "as_of": max(times, default=datetime.now(UTC)).isoformat(),
+            "counts": {name: len(states[name]) for name in states},
+            "seats": _seats(states["subscriptions"]),
+            "requests_by_status": dict(Counter(r["status"] for r in states["requests"])),
+            **states,
+        }
+
+    async def _newest(self, name: str, allowed: dict[str, Any] | None) -> list[Document]:
+        if allowed is None:
+            return []
+        found = self._database[name].find(allowed).sort([("at", DESCENDING)]).limit(SHOWN)
+        return await found.to_list(SHOWN)
+
+    async def assignments(self, after: str | None, limit: int) -> dict[str, Any]:
+        """Role assignments, newest first."""
+        place = position(after, datetime.fromisoformat, str)
+        query: dict[str, Any] = {}
+        if place is not None:
+            at, id = place
+            query = {"$or": [{"granted_at": {"$lt": at}}, {"granted_at": at, "_id": {"$lt": id}}]}
+        order = [("granted_at", DESCENDING), ("_id", DESCENDING)]
+        documents = await (
+            self._database[ASSIGNMENTS].find(query).sort(order).limit(limit + 1).to_list(limit + 1)
+        )
+        last = documents[limit - 1] if len(documents) > limit else None
+        return {
+            "items": [{**d["state"], "etag": f'"{d["sequence"]}"'} for d in documents[:limit]],
+            "next": cursor(last["granted_at"].isoformat(), last["_id"]) if last else None,
+        }
+
+
+def _seats(subscriptions: list[dict[str, Any]]) -> dict[str, int]:
+    """Seats of active subscriptions by product name."""
+    seats: Counter[str] = Counter()
+    for subscription in subscriptions:
+        if subscription["status"] == "active":
+            for option in subscription["options"]:
+                seats[option["name"]] += option["quantity"]
+    return dict(seats)

@@ -1,0 +1,241 @@
+"""Calls to the reseller service (and through it to the marketplace) and to tenant-connection."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from order_service.domain.offers import Permission, Quote, Seen, Terms
+from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Taken, Unknown
+from purser_common.errors import NotFound, Problem, Unavailable
+from purser_common.identity import Caller
+from purser_common.telemetry import Cause
+from purser_common.web import Peer
+from purser_events.license import MarketplaceOrder
+from purser_events.reseller import LicenseMapping, Reseller
+from purser_events.tenant import Tenant
+from purser_events.values import Money, ProductIdentity
+from purser_marketplace import errors, models, placing
+from purser_marketplace.client import Marketplace as SimpleApi
+
+T = TypeVar("T")
+
+
+class Resellers:
+    """The reseller service."""
+
+    def __init__(self, peer: Peer, http: httpx.AsyncClient, answer_within: float) -> None:
+        self._peer = peer
+        self._http = http
+        self._answer_within = answer_within
+
+    async def terms(
+        self, reseller_id: str, product: ProductIdentity, caller: Caller | None, cause: Cause
+    ) -> Terms:
+        """What buying the product means at this reseller."""
+        params = {
+            "mpn": product.mpn,
+            "vendor": product.vendor,
+            "subscription_type": product.subscription_period.type,
+            "subscription_duration": product.subscription_period.duration,
+            "billing_type": product.billing_period.type,
+            "billing_duration": product.billing_period.duration,
+        }
+        path = f"/internal/resellers/{reseller_id}/purchase-terms"
+        found = await self._peer.json("GET", path, caller=caller, cause=cause, params=params)
+        sold, mapping = found["product"], found["mapping"]
+        price = sold["unit_price"] if sold else None
+        return Terms(
+            reseller=Reseller.model_validate(found["reseller"]),
+            mapping=LicenseMapping.model_validate(mapping) if mapping else None,
+            product_name=sold["name"] if sold else None,
+            minimum_quantity=sold["minimum_quantity"] if sold else 1,
+            maximum_quantity=sold["maximum_quantity"] if sold else 1,
+            unit_price=Money.model_validate(price) if price else None,
+            po_suffix=found["po_suffix"],
+        )
+
+    async def permission(self, reseller_id: str, cause: Cause) -> Permission:
+        """Whether the account may send now."""
+        found = await self._peer.json("GET", f"/internal/accounts/{reseller_id}", cause=cause)
+        return Permission(found["sending_allowed"], found["reason"], found["retry_after_seconds"])
+
+    async def send(self, purchase: Purchase, order: dict[str, Any], cause: Cause) -> Answer | None:
+        """Hand the order to the hop that sends, once; None when its answer went missing.
+
+        A connect failure is definitely not sent; any other missing answer is for `close` to settle.
+        """
+        url = f"{self._peer.url}/internal/marketplace/{purchase.request.reseller_id}/orders"
+        headers = {
+            **self._peer.headers(None, cause),
+            "Content-Type": "application/json",
+            "Purser-Attempt": purchase.attempt_id,
+            "Purser-Send-By": purchase.attempt.send_by.isoformat(),
+        }
+        sent = await placing.send_order_once(
+            url, headers, json.dumps(order).encode(), answer_within=self._answer_within
+        )
+        if sent.outcome == "no":
+            return NotSent("the reseller service is away")
+        if sent.outcome == "unknown" or sent.status != 200 or sent.body is None:
+            return None
+        return _meaning(json.loads(sent.body))
+
+    async def close(self, purchase: Purchase, cause: Cause) -> Answer:
+        """What became of the latest attempt; one that never reached the hop is closed for ever."""
+        path = f"/internal/attempts/{quote(purchase.attempt_id)}/closure"
+        return _meaning(await self._peer.json("POST", path, cause=cause))
+
+
+def _meaning(outcome: dict[str, Any]) -> Answer:
+    """What the hop's answer means (reliability §b.5 step 6)."""
+    if outcome["sent"] == "no":
+        return NotSent(outcome.get("reason") or "not sent")
+    fenced = bool(outcome.get("fenced"))
+    if outcome["sent"] != "yes" or outcome.get("status") is None:
+        return Unknown(outcome.get("reason") or "no answer", fenced)
+    meaning = placing.classify(outcome["status"], (outcome.get("body") or "").encode())
+    match meaning:
+        case placing.Placed():
+            return Taken(_order(meaning.order))
+        case placing.DefinitelyRefused():
+            return Refused(meaning.retryable, meaning.message)
+        case _:
+            return Unknown(meaning.reason, fenced)
+
+
+class Tenants:
+    """The tenant-connection service."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def tenant(self, tenant_id: str, caller: Caller | None, cause: Cause) -> Tenant:
+        """A tenant. Raises NotFound."""
+        path = f"/internal/tenants/{quote(tenant_id, safe='')}"
+        found = await self._peer.json("GET", path, caller=caller, cause=cause)
+        return Tenant.model_validate(found["state"])
+
+    async def connected(self, reseller_id: str, cause: Cause) -> dict[str, Tenant]:
+        """The tenants connected through a reseller, by marketplace customer."""
+        params = {"reseller_id": reseller_id}
+        found = await self._peer.json("GET", "/internal/references", cause=cause, params=params)
+        tenants = [await self.tenant(one["id"], None, cause) for one in found["tenants"]]
+        return {t.connection.marketplace_customer_id: t for t in tenants if t.connection}
+
+
+class _Internal:
+    """Signs each call to the pass-through; there is no token to renew."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def headers(self) -> dict[str, str]:
+        """Headers for one call."""
+        return self._peer.headers(None, None)
+
+    async def renew(self, stale: dict[str, str]) -> bool:
+        """A refusal stays one."""
+        return False
+
+
+class Marketplace:
+    """The marketplace, through the pass-through of the reseller service."""
+
+    def __init__(self, peer: Peer, http: httpx.AsyncClient) -> None:
+        self._peer = peer
+        self._http = http
+
+    def _api(self, reseller_id: str) -> SimpleApi:
+        base = f"{self._peer.url}/internal/marketplace/{reseller_id}"
+        return SimpleApi(self._http, base, _Internal(self._peer))
+
+    async def order(self, reseller_id: str, order_id: str) -> Seen:
+        """One order in detail. Raises NotFound."""
+        found = await _asked(lambda: self._api(reseller_id).order(order_id))
+        lines = (line.subscription_id for line in found.products)
+        ids = dict.fromkeys(id for id in (found.subscription_id, *lines) if id)
+        return Seen(
+            order=_order(found),
+            type=found.type,
+            customer_id=found.customer_id or "",
+            po_number=found.po_number,
+            subscription_ids=tuple(ids),
+            ordered_at=found.creation_date,
+        )
+
+    async def listed(
+        self, reseller_id: str, since: datetime
+    ) -> list[tuple[str, str, datetime | None]]:
+        """(id, status, time) of every order since; all pages, or it raises."""
+
+        async def walk() -> list[tuple[str, str, datetime | None]]:
+            orders: AsyncIterator[models.Order] = self._api(reseller_id).orders(created_from=since)
+            return [(order.id, order.status, order.creation_date) async for order in orders]
+
+        return await _asked(walk)
+
+    async def seats(
+        self, reseller_id: str, subscription_id: str, product: ProductIdentity
+    ) -> int | None:
+        """Seats of the product in an active subscription; None while it is not active or known."""
+        try:
+            found = await _asked(lambda: self._api(reseller_id).subscription(subscription_id))
+        except NotFound:
+            return None
+        if found.status != "active":
+            return None
+        seats = [p.quantity for p in found.products if p.mpn == product.mpn]
+        return seats[0] if len(seats) == 1 else None
+
+    async def estimate(
+        self, reseller_id: str, customer_id: str, product: ProductIdentity, quantity: int
+    ) -> Quote:
+        """The marketplace's own price for a purchase."""
+        order = models.NewOrder.sales(
+            customer_id=customer_id,
+            po_number=None,
+            mpn=product.mpn,
+            vendor=product.vendor,
+            subscription_period=models.Period(**product.subscription_period.model_dump()),
+            billing_period=models.Period(**product.billing_period.model_dump()),
+            quantity=quantity,
+        )
+        found = await _asked(lambda: self._api(reseller_id).estimate(order))
+        lines = tuple(
+            (line.name or line.mpn or "", line.quantity, _money(line.extended_price))
+            for line in found.lines
+        )
+        return Quote(_money(found.total), lines)
+
+
+def _order(order: models.Order) -> MarketplaceOrder:
+    return MarketplaceOrder(id=order.id, number=order.order_number, status=order.status)
+
+
+def _money(money: models.Money | None) -> Money | None:
+    return Money(currency=money.currency, amount=money.amount) if money else None
+
+
+async def _asked(ask: Callable[[], Awaitable[T]]) -> T:
+    """A marketplace error in the words of this system."""
+    try:
+        return await ask()
+    except errors.NotFound as error:
+        raise NotFound("the marketplace does not know it") from error
+    except errors.Refused as error:
+        raise Unprocessed(f"the marketplace refused: {error.message}") from error
+    except errors.MarketplaceError as error:
+        raise Unavailable(
+            "the marketplace cannot be asked now", code="marketplace_unavailable"
+        ) from error
+
+
+class Unprocessed(Problem):
+    """409: the marketplace refused what it was asked."""
+
+    status = 409
+    default_code = "refused_by_marketplace"

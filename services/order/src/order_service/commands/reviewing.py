@@ -1,0 +1,81 @@
+"""The three answers of a review (design §4)."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from order_service.commands.watching import Post, order_shown
+from order_service.domain import review
+from order_service.domain.purchase import Decision, Purchase
+from purser_common.errors import Conflict, FieldError, Invalid, VersionConflict
+from purser_common.identity import Caller
+from purser_common.outbox import Loaded, Request
+from purser_common.telemetry import Cause
+
+ANSWERS = ("link", "not_placed", "give_up")
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a person says about an order whose outcome is unknown."""
+
+    request_id: str
+    answer: str
+    order_id: str | None
+    reason: str
+
+
+async def settle_review(
+    post: Post,
+    quarantine: timedelta,
+    settlement: Settlement,
+    caller: Caller,
+    cause: Cause,
+    request: Request,
+) -> Loaded[Purchase]:
+    """Settle a review item; the same keyed call is settled once.
+
+    Raises NotFound for a foreign request or an order that the marketplace does not show, Conflict when
+    it is not in review or sending again is not safe yet, Invalid for an order that is not of it.
+    """
+    for _ in range(3):
+        loaded = await post.requests.load(settlement.request_id)
+        state = loaded.state.request
+        caller.require("purchaser", customer=state.customer_id, tenant=state.tenant_id)
+        if await post.requests.replayed(settlement.request_id, request) is not None:
+            return loaded
+        purchase, facts = await _decision(post, quarantine, settlement, caller, loaded.state)
+        try:
+            return await post.requests.save(loaded, purchase, facts, cause, request)
+        except VersionConflict:
+            continue
+    raise Conflict("the request keeps changing; read it again and decide again", code="busy")
+
+
+async def _decision(
+    post: Post, quarantine: timedelta, settlement: Settlement, caller: Caller, purchase: Purchase
+) -> Decision:
+    by, reason = caller.subject, settlement.reason
+    if settlement.answer == "give_up":
+        return review.give_up(purchase, by, reason)
+    if settlement.answer == "not_placed":
+        return review.not_placed(purchase, by, reason, post.real_now(), quarantine)
+    if settlement.order_id is None:
+        raise Invalid(
+            "name the order",
+            errors=(FieldError("/order_id", "the marketplace's id of the order to link"),),
+        )
+    seen = await order_shown(post, purchase.request.reseller_id, settlement.order_id)
+    taken_by = await post.requests.by_order(seen.order.id)
+    if taken_by is not None and taken_by.state.id != purchase.id:
+        raise Conflict(
+            "this order belongs to another request",
+            code="order_linked",
+            request_id=taken_by.state.id,
+        )
+    if seen.customer_id != purchase.request.marketplace_customer_id or seen.type != "sales":
+        raise Invalid(
+            "this order cannot be of the request",
+            code="other_order",
+            errors=(FieldError("/order_id", "a sales order of the same marketplace customer"),),
+        )
+    return review.link(purchase, seen.order, by, reason, post.real_now())

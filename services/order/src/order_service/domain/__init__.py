@@ -1,0 +1,1 @@
+"""Decisions about licence change requests: state in, new state and facts out."""

@@ -1,0 +1,92 @@
+"""What nobody but a person can settle: looking, waiting, and the three answers of a review."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from order_service.domain.purchase import (
+    CANCELLED,
+    NEEDS_REVIEW,
+    READY,
+    VERIFYING,
+    Decision,
+    Purchase,
+    _to,
+    taken,
+)
+from purser_common.errors import Conflict
+from purser_events.envelope import Fact
+from purser_events.license import MarketplaceOrder, OrderReviewSettled, OrderUncertain
+
+
+def looked(
+    purchase: Purchase, began: datetime, conclusive: bool, now: datetime, verify: timedelta
+) -> Decision:
+    """A listing did not show the order. After `verify` a person is asked; the looking goes on."""
+    seen = purchase
+    if not conclusive:
+        seen = replace(seen, absent_since=None)
+    elif seen.absent_since is None:
+        seen = replace(seen, absent_since=began)
+    if seen.phase == VERIFYING and now >= seen.attempt.send_by + verify:
+        moved = _to(seen, NEEDS_REVIEW, due_at=None)
+        return moved, (OrderUncertain(state=moved.request),)
+    return seen, ()
+
+
+def link(
+    purchase: Purchase, order: MarketplaceOrder, by: str, reason: str, now: datetime
+) -> Decision:
+    """A person found the order."""
+    _must_be_open(purchase)
+    moved, facts = taken(purchase, order, "human", now, by)
+    return moved, (*facts, _settled(moved, "link", by, reason))
+
+
+def give_up(purchase: Purchase, by: str, reason: str) -> Decision:
+    """A person ends the request; the marketplace stays watched for its order."""
+    _must_be_open(purchase)
+    moved = _to(purchase, CANCELLED, due_at=None)
+    return moved, (_settled(moved, "give_up", by, reason),)
+
+
+def not_placed(
+    purchase: Purchase, by: str, reason: str, now: datetime, quarantine: timedelta
+) -> Decision:
+    """A person lets the order be sent again. Refused until it is safe (reliability §b.6).
+
+    Safe is: nothing can still arrive or become listed (`send_by` + Q), complete listings begun after
+    that do not show the order, and a sender that was paused was ended by the fence.
+    """
+    _must_be_open(purchase)
+    attempt = purchase.attempt
+    safe_at = attempt.send_by + quarantine
+    if now < safe_at:
+        raise Conflict(
+            f"the order may still arrive; answer this after {safe_at.isoformat()}",
+            code="too_early",
+            not_before=safe_at.isoformat(),
+        )
+    if not attempt.fenced:
+        raise Conflict(
+            "the sender ran without its pause fence, so it may still send; link an order or give up",
+            code="sender_not_fenced",
+        )
+    if purchase.absent_since is None or purchase.absent_since < safe_at:
+        raise Conflict(
+            "no complete listing has shown that the order is absent; try again after the next sweep",
+            code="absence_not_shown",
+        )
+    moved = _to(purchase, READY, due_at=now)
+    return moved, (_settled(moved, "not_placed", by, reason),)
+
+
+def _settled(purchase: Purchase, answer: str, by: str, reason: str) -> Fact:
+    return OrderReviewSettled(state=purchase.request, answer=answer, settled_by=by, reason=reason)
+
+
+def _must_be_open(purchase: Purchase) -> None:
+    if purchase.phase != NEEDS_REVIEW:
+        raise Conflict(
+            f"this request is {purchase.request.status}; only needs_review can be settled",
+            code="not_in_review",
+        )

@@ -1,0 +1,81 @@
+"""The order service: where everything is wired."""
+
+import asyncio
+from datetime import timedelta
+
+from fastapi import FastAPI
+
+from order_service import api, clients, jobs, store, views
+from order_service.commands.requesting import Desk
+from order_service.commands.sending import Counter, Times
+from order_service.commands.watching import Post
+from order_service.settings import Settings
+from purser_common.clock import real_now
+from purser_common.settings import load
+from purser_common.web import Process
+
+LEASE = timedelta(seconds=15)
+
+
+def build(settings: Settings) -> FastAPI:
+    """Wire the service."""
+    process = Process(
+        "order",
+        settings,
+        indexes=store.INDEXES,
+        outboxes=store.OUTBOXES,
+        accepts=("gateway", "tenant-connection", "reseller", "subscription"),
+    )
+    requests = store.Requests(process.database, process.outbox)
+    accounts = store.Accounts(process.database)
+    reseller = process.peer("reseller", settings.reseller_url)
+    resellers = clients.Resellers(reseller, process.http, settings.answer_within_seconds)
+    tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))
+    marketplace = clients.Marketplace(reseller, process.http)
+    desk = Desk(requests, resellers, tenants, marketplace, process.clock.now, real_now)
+    times = Times(
+        timedelta(seconds=settings.send_within_seconds),
+        LEASE,
+        timedelta(seconds=settings.retry_seconds),
+    )
+    counter = Counter(
+        requests,
+        accounts,
+        resellers,
+        tenants,
+        times,
+        real_now,
+        asyncio.sleep,
+        jobs.keeper(requests, LEASE, real_now),
+    )
+    post = Post(
+        requests,
+        accounts,
+        store.Orders(process.database, process.outbox),
+        tenants,
+        marketplace,
+        LEASE,
+        timedelta(seconds=settings.verify_seconds),
+        timedelta(seconds=settings.sweep_seconds),
+        timedelta(seconds=settings.verify_every_seconds),
+        process.clock.now,
+        real_now,
+    )
+    sender = jobs.declare(process, counter, post)
+    quarantine = timedelta(seconds=settings.quarantine_seconds)
+    routes = api.router(desk, post, views.Views(process.database), quarantine, sender.nudge)
+    app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
+    app.state.process = process
+    return app
+
+
+def main() -> None:
+    """Run the service."""
+    settings = load(Settings)
+    app = build(settings)
+    process: Process = app.state.process
+    process.serve(app)
+
+
+if __name__ == "__main__":
+    main()

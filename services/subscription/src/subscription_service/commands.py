@@ -1,0 +1,145 @@
+"""Reading the marketplace into the mirror."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
+from purser_common.outbox import Loaded
+from purser_common.telemetry import Cause, continued
+from purser_events.envelope import Fact
+from purser_events.subscription import Subscription
+from purser_events.tenant import Tenant
+from subscription_service import domain
+from subscription_service.domain import SERVICE, Reading, Refresh
+
+
+class Mirror(Protocol):
+    """The mirrored subscriptions."""
+
+    async def find(self, id: str) -> Loaded[Subscription] | None: ...
+    async def insert(
+        self, subscription: Subscription, facts: Sequence[Fact], cause: Cause
+    ) -> Loaded[Subscription]: ...
+    async def save(
+        self,
+        loaded: Loaded[Subscription],
+        subscription: Subscription,
+        facts: Sequence[Fact],
+        cause: Cause,
+    ) -> Loaded[Subscription]: ...
+    async def read(self, id: str, at: datetime) -> None: ...
+
+
+class Refreshes(Protocol):
+    """What is to be read, and when."""
+
+    async def claim(self, lease: timedelta) -> Refresh | None: ...
+    async def done(self, refresh: Refresh, again: datetime | None) -> None: ...
+    async def postponed(self, refresh: Refresh, until: datetime) -> None: ...
+
+
+class Marketplace(Protocol):
+    """The marketplace, through the reseller service."""
+
+    async def subscription(self, reseller_id: str, id: str) -> Reading: ...
+    async def subscription_ids(self, reseller_id: str, customer_id: str) -> list[str]: ...
+
+
+class Tenants(Protocol):
+    """The tenant-connection service."""
+
+    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]: ...
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What reading needs."""
+
+    mirror: Mirror
+    refreshes: Refreshes
+    marketplace: Marketplace
+    tenants: Tenants
+    lease: timedelta
+    every: timedelta
+    now: Callable[[], datetime]
+    real_now: Callable[[], datetime]
+
+
+async def refresh_next(reader: Reader) -> bool:
+    """Do the reading that has been due longest; a failed one comes again later."""
+    refresh = await reader.refreshes.claim(reader.lease)
+    if refresh is None:
+        return False
+    with continued("subscription.refresh", refresh.traceparent):
+        try:
+            await _refresh(reader, refresh)
+        except (Problem, VersionConflict) as error:
+            pause = min(60.0, 0.5 * 2.0**refresh.failures)
+            await reader.refreshes.postponed(refresh, reader.real_now() + timedelta(seconds=pause))
+            if not isinstance(error, Unavailable | NotFound | VersionConflict):
+                raise
+    return True
+
+
+async def _refresh(reader: Reader, refresh: Refresh) -> None:
+    cause = Cause(SERVICE, refresh.correlation_id, refresh.causation_id)
+    if refresh.marketplace_subscription_id is not None:
+        await read_subscription(
+            reader, refresh.reseller_id, refresh.marketplace_subscription_id, cause
+        )
+        await reader.refreshes.done(refresh, None)
+        return
+    ids = await reader.marketplace.subscription_ids(
+        refresh.reseller_id, refresh.marketplace_customer_id
+    )
+    for id in ids:
+        await read_subscription(reader, refresh.reseller_id, id, cause)
+    await reader.refreshes.done(refresh, reader.real_now() + reader.every)
+
+
+async def read_subscription(
+    reader: Reader, reseller_id: str, marketplace_subscription_id: str, cause: Cause
+) -> Loaded[Subscription] | None:
+    """Read one subscription and keep what it says; None when it belongs to no connected tenant.
+
+    Raises NotFound when the marketplace does not show it: once is no proof that it ended, so nothing
+    is changed by that. Raises Unavailable when the marketplace cannot be asked.
+    """
+    reading = await reader.marketplace.subscription(reseller_id, marketplace_subscription_id)
+    tenants = await reader.tenants.connected(reseller_id, reading.customer_id)
+    tenant = _owner(tenants, reading.ms_customer_id)
+    if tenant is None or tenant.connection is None:
+        return None
+    id = domain.subscription_id(reseller_id, marketplace_subscription_id)
+    state = Subscription.model_validate(
+        {
+            **reading.fields,
+            "id": id,
+            "marketplace": tenant.connection.marketplace,
+            "reseller_id": reseller_id,
+            "customer_id": tenant.customer_id,
+            "tenant_id": tenant.id,
+            "entra_tenant_id": tenant.entra_tenant_id,
+            "marketplace_customer_id": reading.customer_id,
+            "marketplace_subscription_id": marketplace_subscription_id,
+            "observed_at": reader.now(),
+        }
+    )
+    before = await reader.mirror.find(id)
+    facts = domain.observed(before.state if before else None, state)
+    if before is None:
+        return await reader.mirror.insert(state, facts, cause)
+    if not facts:
+        await reader.mirror.read(id, reader.real_now())
+        return before
+    return await reader.mirror.save(before, state, facts, cause)
+
+
+def _owner(tenants: list[Tenant], ms_customer_id: str | None) -> Tenant | None:
+    """The tenant that the subscription names; without a name the only one connected, else nobody."""
+    if ms_customer_id is not None:
+        named = [t for t in tenants if t.entra_tenant_id.lower() == ms_customer_id.lower()]
+        return named[0] if named else None
+    return tenants[0] if len(tenants) == 1 else None

@@ -1,0 +1,16 @@
+"""What the subscription service is told."""
+
+from pydantic import Field
+
+from purser_common.settings import ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """Peers, and how often the mirror is read again."""
+
+    reseller_url: str
+    tenant_connection_url: str
+    refresh_seconds: float = Field(default=900.0, description="Pause between full reads.")
+    fresh_seconds: float = Field(
+        default=60.0, description="Older than this is read again on opening."
+    )
