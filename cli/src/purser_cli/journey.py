@@ -158,7 +158,7 @@ class Journey:
         )
         self.tell("purchase requested", f"{po_number}: {asked['id']}")
         path = f"/v1/license-change-requests/{asked['id']}"
-        done = self.until(
+        done: dict[str, Any] = self.until(
             lambda: self.gateway.call("GET", path).body,
             lambda request: request["status"] not in ("placing", "placed"),
         )

@@ -33,7 +33,7 @@ ALL = "all"
 MAX_TOKEN_BYTES = 8 * 1024
 _LEEWAY = 30
 _LIFE = 60
-_ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+_ALGORITHMS = ("RS256", "PS256", "ES256", "Ed25519")
 _log = logs.get(__name__)
 
 
@@ -131,8 +131,8 @@ class InternalTokens:
                 "sub": caller.subject,
                 "grants": [[grant.role, grant.scope] for grant in caller.grants],
             }
-        header = {"alg": "EdDSA", "kid": self._kid, "typ": "purser+jwt"}
-        return jwt.encode(header, claims, self._key, algorithms=["EdDSA"])
+        header = {"alg": "Ed25519", "kid": self._kid, "typ": "purser+jwt"}
+        return jwt.encode(header, claims, self._key, algorithms=["Ed25519"])
 
     def verify(self, token: str) -> Caller:
         """Who calls. Raises Unauthenticated for anything but a live token of an accepted caller."""
@@ -141,7 +141,7 @@ class InternalTokens:
             issuer = str(kid).rpartition("-")[0]
             if issuer not in self._accepts:
                 raise Unauthenticated("this caller is not accepted here")
-            parsed = jwt.decode(token, self._public(str(kid)), algorithms=["EdDSA"])
+            parsed = jwt.decode(token, self._public(str(kid)), algorithms=["Ed25519"])
             _registry(issuer, self._service).validate(parsed.claims)
         except (JoseError, ValueError) as error:
             raise Unauthenticated("the internal token is not valid") from error

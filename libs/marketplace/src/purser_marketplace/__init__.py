@@ -1,0 +1,1 @@
+"""A typed, asynchronous client of CloudBlue SimpleAPI 1.15."""
