@@ -25,7 +25,7 @@ def test_a_catalog_row_is_read_with_exact_decimals():
       "minimumQuantity": "1.0", "maximumQuantity": "300.0", "extra": {"a": 1},
       "prices": [{"currency": "USD", "amount": "0.1", "type": "RECURRING", "model": "FLAT",
                   "lowerLimit": 1}],
-      "costs": [{"currency": "USD", "amount": 0.07}],
+      "costs": [{"currency": "USD", "amount": 0.07000000000000000001}],
       "billingPeriod": {"type": "MONTH", "duration": 1},
       "subscriptionPeriod": {"type": "fortnight", "duration": "1"},
       "billingModel": "chargeSomeNewWay", "dependsOn": [{"mpn": "B:1"}]}"""
@@ -36,7 +36,7 @@ def test_a_catalog_row_is_read_with_exact_decimals():
     assert row.minimum_quantity == Decimal("1.0")
     assert row.prices[0].money == Money(currency="USD", amount=Decimal("0.1"))
     assert row.prices[0].type == "RECURRING"
-    assert row.costs[0].amount == Decimal("0.07")
+    assert row.costs[0].amount == Decimal("0.07000000000000000001")
     assert row.billing_period == Period(type="month", duration=1)
     assert row.subscription_period == Period(type="fortnight", duration=1)
     assert row.billing_model == "chargeSomeNewWay"

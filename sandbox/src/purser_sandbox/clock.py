@@ -13,13 +13,12 @@ class BusinessClock:
         return datetime.now(UTC) + timedelta(seconds=self.offset_seconds)
 
     def advance(self, seconds: float) -> None:
+        """Raises `ValueError` for a negative step: business time never goes back."""
+        if seconds < 0:
+            raise ValueError("advance_seconds must not be negative")
         self.offset_seconds += seconds
 
 
 def timestamp(moment: datetime) -> str:
     """Date-time as the marketplace writes it, to the second, in UTC."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def whole_second(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)

@@ -10,10 +10,17 @@ ResellerList = Literal["empty", "itself", "403"]
 VendorRules = Literal["refuse", "error_later"]
 
 
-class SeedSizes(BaseSettings):
-    """How much a fresh seed holds. Kept beside the journal: a restart rebuilds the same seed."""
+class Settings(BaseSettings):
+    """Process settings. Durations are seconds."""
 
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8610, ge=1, le=65535)
+    data_dir: Path = Path(".local/sandbox")
+    public_url: str = ""
+    """Address that browsers and services use; default ``http://HOST:PORT``."""
+    log_level: str = "warning"
 
     resellers: int = Field(default=2, ge=2, le=500)
     """Resellers below the distributor; the leaf reseller comes on top."""
@@ -27,18 +34,9 @@ class SeedSizes(BaseSettings):
     orders: int = Field(default=0, ge=0, le=100_000)
     """Historical orders beyond the one of each subscription, about 70 % of them renewals."""
 
-
-class Settings(SeedSizes):
-    """Process settings. Durations are seconds."""
-
-    host: str = "127.0.0.1"
-    port: int = Field(default=8610, ge=1, le=65535)
-    data_dir: Path = Path(".local/sandbox")
-    public_url: str = ""
-    """Address that browsers and services use; default ``http://HOST:PORT``."""
     submitted_seconds: float = Field(default=0.3, ge=0)
     """How long an order stays ``submitted``."""
-    processing_seconds: float = Field(default=0.4, ge=0)
+    processing_seconds: float = Field(default=0.7, ge=0)
     """How long it then stays ``processing``. Both 0: completed at the first read."""
     token_seconds: int = Field(default=1500, ge=1)
     expired_bearer: Literal[401, 403] = 401
@@ -47,16 +45,18 @@ class Settings(SeedSizes):
     leaf_reseller_list: ResellerList = "empty"
     vendor_rules: VendorRules = "refuse"
     """Seats down or cancellation after seven days: refused at once, or accepted and then error."""
-    entra_client_id: str = "6c1f4d0e-8a1b-4c59-9a53-0f6f0f2b7d11"
-    entra_client_secret: str = "purser-entra-secret"  # noqa: S105 - public demo data
-    graph_page_size: int = Field(default=100, ge=1, le=999)
+    max_page_size: int = Field(default=500, ge=1)
+
+    entra_client_id: str = "purser"
+    entra_client_secret: str = "purser-consent-secret"  # noqa: S105 - public demo data
     graph_token_seconds: int = Field(default=3599, ge=1)
-    signing_algorithm: Literal["RS256", "ES256"] = "RS256"
-    log_level: str = "warning"
+    oidc_token_seconds: int = Field(default=3600, ge=1)
+    oidc_audience: str = "purser-api"
 
     @property
     def base_url(self) -> str:
         return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
 
-    def seed_sizes(self) -> dict[str, int]:
-        return {name: getattr(self, name) for name in SeedSizes.model_fields}
+    @property
+    def issuer(self) -> str:
+        return f"{self.base_url}/oidc"

@@ -1,0 +1,1 @@
+"""SimpleAPI 1.15 over the world: authentication, reading, ordering."""

@@ -1,0 +1,1 @@
+"""The state behind the stand-ins: accounts, catalogue, subscriptions, orders."""

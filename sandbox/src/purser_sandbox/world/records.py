@@ -8,8 +8,6 @@ from pydantic import BaseModel, Field
 
 from purser_sandbox.settings import ResellerList, VendorRules
 
-PeriodType = Literal["day", "month", "year"]
-
 
 class Period(BaseModel):
     type: str
@@ -68,7 +66,7 @@ class Reseller(BaseModel):
     parent_id: str | None
     name: str
     region: str
-    currency: str
+    currency: str = "USD"
     external_id: str
     timing: Timing | None = None
     vendor_rules: VendorRules | None = None
@@ -79,7 +77,7 @@ class Login(BaseModel):
     """An API user. `account_id` is a distributor's or a reseller's id."""
 
     id: str
-    kind: Literal["distributor", "reseller"]
+    kind: Literal["parent", "leaf"]
     account_id: str
     region: str
     marketplace: str
@@ -91,6 +89,7 @@ class Login(BaseModel):
     generation: int = 0
     """Tokens of an older generation are void."""
     disabled: bool = False
+    created_at: datetime
 
 
 class Customer(BaseModel):
@@ -117,7 +116,7 @@ class EntraTenant(BaseModel):
     withdrawn: list[str] = Field(default_factory=list)
     """Client ids whose consent stood once and was taken back."""
     consumed: dict[str, int] = Field(default_factory=dict)
-    """Seats in use by skuPartNumber."""
+    """Seats in use by skuPartNumber; three quarters of the bought seats where not set."""
 
 
 class SubscriptionLine(BaseModel):
@@ -150,12 +149,16 @@ class Subscription(BaseModel):
     order_parameters: list[dict[str, Any]] = Field(default_factory=list)
     tenant_id: str | None = None
 
+    def line(self, product_id: str) -> SubscriptionLine | None:
+        return next((line for line in self.lines if line.product_id == product_id), None)
+
 
 class OrderLine(BaseModel):
     product_id: str
     quantity: Decimal
     before: Decimal = Decimal(0)
     subscription_id: str | None = None
+    """Reserved when the order is placed; told from the moment the subscription exists."""
     parameters: list[dict[str, Any]] = Field(default_factory=list)
     added: bool = False
     """Put there by the platform because another line depends on it."""
@@ -165,6 +168,7 @@ class Fate(BaseModel):
     """What faults and vendor rules have decided for an order when it was placed."""
 
     outcome: Literal["complete", "stuck", "error"] = "complete"
+    stuck_in: Literal["submitted", "processing"] = "processing"
     quantity: Decimal | None = None
     subscription_stays_pending: bool = False
     list_lag_seconds: float = 0.0
@@ -176,13 +180,13 @@ class Order(BaseModel):
     type: str
     customer_id: str
     reseller_id: str
-    login_id: str
     created_at: datetime
     timing: Timing
     fate: Fate = Field(default_factory=Fate)
     po_number: str | None = None
     lines: list[OrderLine] = Field(default_factory=list)
     subscription_id: str | None = None
+    tenant_id: str | None = None
     scheduled_on: str | None = None
     attributes: dict[str, str] = Field(default_factory=dict)
     total: Decimal = Decimal(0)

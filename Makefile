@@ -1,0 +1,78 @@
+# Everything starts here: `make` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run demo test check docs reset lock .tools/servers
+
+PYTHON ?= python3
+PYTEST ?=
+MAKE_STARTED ?= $(shell date +%s)
+export MAKE_STARTED := $(MAKE_STARTED)
+
+BIN := .venv/bin
+STACK := $(BIN)/python deploy/local/stack.py
+MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml sandbox/pyproject.toml cli/pyproject.toml))
+UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv --quiet pip install
+PARALLEL := $(MAKE) --silent --no-print-directory -j2
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install everything that running needs: .venv (Python) and .tools (Kafka, MongoDB stand-in)
+	@$(PARALLEL) .venv/runtime.stamp .tools/servers
+
+run: setup ## start everything, buy a licence step by step, stay up until Ctrl-C
+	@exec $(STACK) run --journey "$(BIN)/purser demo" --since $(MAKE_STARTED) --stay
+
+demo: setup ## the same as run, but it ends: exit code 0 when the licence was bought
+	@exec $(STACK) run --journey "$(BIN)/purser demo" --since $(MAKE_STARTED)
+
+test: ## run every test on real servers; PYTEST="-k name" gives pytest more arguments
+	@$(PARALLEL) .venv/dev.stamp .tools/servers
+	@$(BIN)/pytest $(PYTEST)
+
+check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
+	@failed=0; \
+	step() { echo "== $$1"; "$${@:2}" || { echo "check failed: $$1"; failed=1; }; }; \
+	state() { git diff HEAD -- . | cksum; git ls-files -z --others --exclude-standard | xargs -0 cksum; }; \
+	current() { local before after; before=$$(state); $(MAKE) --no-print-directory docs || return; \
+	  after=$$(state); [ "$$before" = "$$after" ] || { git status --short; \
+	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
+	step "style" $(BIN)/ruff check .; \
+	step "format" $(BIN)/ruff format --check .; \
+	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local conftest.py; \
+	step "generated files" current; \
+	exit $$failed
+
+docs: .venv/dev.stamp ## write the generated parts of the documentation and of the contracts
+	@$(BIN)/python docs/generate.py
+
+reset: ## stop what still runs from .local and delete its data and keys together
+	@[ ! -x $(BIN)/python ] || [ ! -d .local ] || $(STACK) down
+	@rm -rf .local
+
+lock: .venv/runtime.stamp ## write the dependency locks anew
+	@PATH="$(CURDIR)/$(BIN):$$PATH" requirements/compile
+
+.venv/bin/uv: requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is missing: install it, or name one with make PYTHON=<path>" >&2; exit 1; }
+	@echo "installing the Python environment into .venv"
+	@$(PYTHON) -m venv .venv || \
+	  { echo "Python's venv module is missing: install it (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+.venv/runtime.stamp: .venv/bin/uv requirements/runtime.txt $(MEMBERS:=/pyproject.toml)
+	@$(UV) --require-hashes -r requirements/runtime.txt
+	@$(UV) --no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@touch $@
+
+.venv/dev.stamp: .venv/runtime.stamp requirements/dev.txt
+	@$(UV) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# looks for itself whether there is anything to fetch
+.tools/servers:
+	@$(PYTHON) deploy/local/local_servers.py fetch

@@ -1,0 +1,262 @@
+"""Resellers: verification, adding, changing, and what the marketplace shows of them."""
+
+import re
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Query, Response
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+
+from purser_common.errors import FieldError, Forbidden, Invalid, NotFound
+from purser_common.identity import Caller
+from purser_common.outbox import Loaded
+from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match, position
+from purser_common.web import cursor as cursor_of
+from purser_events.reseller import Reseller
+from reseller_service.commands import resellers as commands
+from reseller_service.commands.resellers import Choice, Edit, Registry
+from reseller_service.domain.mapping import CatalogProduct
+from reseller_service.domain.resellers import MODULE, Credentials, Verification
+
+Limit = Annotated[int, Query(ge=1, le=200)]
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class Views(Protocol):
+    """Reads this service's own database."""
+
+    async def marketplaces(self) -> list[dict[str, Any]]: ...
+    async def resellers(self, cursor: str | None, limit: int) -> dict[str, Any]: ...
+
+
+class Browser(Protocol):
+    """Reads the marketplace live."""
+
+    async def products(
+        self, reseller_id: str, filters: dict[str, str], offset: int, limit: int, costs: bool
+    ) -> tuple[list[CatalogProduct], int | None]: ...
+    async def customers(
+        self, reseller_id: str, name: str | None, offset: int, limit: int
+    ) -> tuple[list[Any], int | None]: ...
+
+
+def _key(value: SecretStr) -> SecretStr:
+    if not _SENDABLE.fullmatch(value.get_secret_value()):
+        raise ValueError("must be printable characters without spaces")
+    return value
+
+
+def _username(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if ":" in text or not text.isprintable():
+        raise ValueError("must be printable and without a colon")
+    return value
+
+
+def _display_name(value: str) -> str:
+    text = " ".join(value.split())
+    if not text or not text.isprintable():
+        raise ValueError("must be 1 to 100 printable characters")
+    return text
+
+
+_Secret = Annotated[SecretStr, Field(min_length=1, max_length=256)]
+DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_display_name)]
+
+
+class VerificationRequest(BaseModel):
+    """The API user of a marketplace account; write-only."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    region: str = Field(max_length=20, description="Code of a region of the marketplace.")
+    subscription_key: Annotated[_Secret, AfterValidator(_key)]
+    username: Annotated[_Secret, AfterValidator(_username)]
+    password: _Secret
+
+
+class ResellerRequest(BaseModel):
+    """Which of the verified resellers to add."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    verification_id: str = Field(max_length=100)
+    display_name: DisplayName
+    marketplace_reseller_id: str = Field(min_length=1, max_length=100)
+
+
+class ResellerPatch(BaseModel):
+    """The fields to change; those left out stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    display_name: DisplayName | None = None
+    buying_enabled: bool | None = None
+
+
+class MarketplaceModule(BaseModel):
+    """A marketplace that Purser can buy at."""
+
+    id: str
+    name: str
+    resellers: int
+    license_mappings: int
+
+
+class RegionOption(BaseModel):
+    """A region to choose from."""
+
+    code: str
+    name: str
+
+
+class MarketplaceCustomer(BaseModel):
+    """A customer of the reseller, as the marketplace shows it."""
+
+    id: str
+    name: str
+
+
+def router(registry: Registry, views: Views, browser: Browser) -> APIRouter:
+    """The public routes about resellers."""
+    routes = APIRouter(tags=["resellers"])
+    _add_routes(routes, registry)
+    _view_routes(routes, registry, views)
+    _live_routes(routes, registry, browser)
+    return routes
+
+
+def _add_routes(routes: APIRouter, registry: Registry) -> None:
+    @routes.post("/v1/reseller-verifications", status_code=201, operation_id="verify_credentials")
+    async def verify(body: VerificationRequest, caller: CallerOf, keyed: RequestOf) -> Verification:
+        """Prove credentials at the marketplace and list the resellers that they can see."""
+        credentials = Credentials(
+            subscription_key=body.subscription_key, username=body.username, password=body.password
+        )
+        return await commands.verify_credentials(registry, body.region, credentials, caller, keyed)
+
+    @routes.post("/v1/resellers", status_code=201, operation_id="add_reseller")
+    async def add(
+        body: ResellerRequest,
+        caller: CallerOf,
+        cause: CauseOf,
+        keyed: RequestOf,
+        response: Response,
+    ) -> Reseller:
+        """Add one of the verified resellers; buying is off until it is turned on."""
+        choice = Choice(**body.model_dump())
+        loaded = await commands.add_reseller(registry, choice, caller, cause, keyed)
+        response.headers["Location"] = f"/v1/resellers/{loaded.state.id}"
+        return _answered(response, loaded)
+
+    @routes.patch("/v1/resellers/{id}", operation_id="change_reseller")
+    async def change(
+        id: str,
+        body: ResellerPatch,
+        caller: CallerOf,
+        cause: CauseOf,
+        response: Response,
+        expected: int = if_match,
+    ) -> Reseller:
+        """Rename the reseller, or turn buying on or off."""
+        edit = _edit(body)
+        loaded = await commands.change_reseller(registry, id, edit, expected, caller, cause)
+        return _answered(response, loaded)
+
+
+def _view_routes(routes: APIRouter, registry: Registry, views: Views) -> None:
+    @routes.get("/v1/marketplaces", operation_id="list_marketplaces")
+    async def marketplaces(caller: CallerOf) -> Page[MarketplaceModule]:
+        """The marketplace modules, with how much is in them."""
+        require_role(caller)
+        return Page[MarketplaceModule].model_validate({"items": await views.marketplaces()})
+
+    @routes.get("/v1/marketplaces/{marketplace}/regions", operation_id="list_regions")
+    async def regions(marketplace: str, caller: CallerOf) -> Page[RegionOption]:
+        """The regions in which a reseller can be."""
+        require_role(caller)
+        if marketplace != MODULE:
+            raise NotFound("there is no such marketplace")
+        options = [RegionOption(code=one.code, name=one.name) for one in registry.regions]
+        return Page[RegionOption](items=options)
+
+    @routes.get("/v1/resellers", operation_id="list_resellers")
+    async def listed(
+        caller: CallerOf, cursor: str | None = None, limit: Limit = 50
+    ) -> Page[Reseller]:
+        """All resellers, by display name."""
+        require_role(caller)
+        return Page[Reseller].model_validate(await views.resellers(cursor, limit))
+
+    @routes.get("/v1/resellers/{id}", operation_id="view_reseller")
+    async def one(id: str, caller: CallerOf, response: Response) -> Reseller:
+        """One reseller, without its credentials."""
+        require_role(caller)
+        return _answered(response, await registry.resellers.load(id))
+
+
+def _live_routes(routes: APIRouter, registry: Registry, browser: Browser) -> None:
+    @routes.get("/v1/resellers/{id}/products", operation_id="browse_products")
+    async def products(
+        id: str,
+        caller: CallerOf,
+        mpn: str | None = None,
+        vendor: str | None = None,
+        name: str | None = None,
+        cursor: str | None = None,
+        limit: Limit = 50,
+    ) -> Page[CatalogProduct]:
+        """The marketplace's live catalogue as this reseller sees it; costs are for price admins."""
+        require_role(caller)
+        given = {"mpn": mpn, "vendor": vendor, "name": name}
+        filters = {field: value for field, value in given.items() if value}
+        costs = caller.may("price_admin")
+        items, following = await browser.products(id, filters, _offset(cursor), limit, costs)
+        return Page[CatalogProduct](items=items, next=_next(following))
+
+    @routes.get("/v1/resellers/{id}/customers", operation_id="browse_customers")
+    async def customers(
+        id: str,
+        caller: CallerOf,
+        name: str | None = None,
+        cursor: str | None = None,
+        limit: Limit = 50,
+    ) -> Page[MarketplaceCustomer]:
+        """The reseller's customers at the marketplace, live; for those who see every customer."""
+        require_role(caller, everywhere=True)
+        rows, following = await browser.customers(id, name, _offset(cursor), limit)
+        items = [MarketplaceCustomer(id=row.id, name=row.name) for row in rows]
+        return Page[MarketplaceCustomer](items=items, next=_next(following))
+
+
+def require_role(caller: Caller, *, everywhere: bool = False) -> None:
+    """Raises Forbidden for a caller without any role; `everywhere`: without one in all scopes.
+
+    Resellers, regions, products and mappings carry no customer's data, so every scope may see them.
+    """
+    scopes = {grant.scope for grant in caller.grants}
+    if not scopes or (everywhere and "all" not in scopes):
+        raise Forbidden("this needs a role" + (" for all customers" if everywhere else ""))
+
+
+def _edit(body: ResellerPatch) -> Edit:
+    cleared = [name for name in body.model_fields_set if getattr(body, name) is None]
+    if cleared or not body.model_fields_set:
+        pointers = cleared or list(ResellerPatch.model_fields)
+        raise Invalid(
+            "name at least one field to change, with a value",
+            errors=tuple(FieldError(f"/{name}", "give a value") for name in sorted(pointers)),
+        )
+    return Edit(body.display_name, body.buying_enabled)
+
+
+def _answered(response: Response, loaded: Loaded[Reseller]) -> Reseller:
+    return answer(response, f"reseller/{loaded.state.id}", loaded.sequence, loaded.state)
+
+
+def _offset(cursor: str | None) -> int:
+    found = position(cursor, int)
+    return max(0, found[0]) if found else 0
+
+
+def _next(offset: int | None) -> str | None:
+    return None if offset is None else cursor_of(offset)

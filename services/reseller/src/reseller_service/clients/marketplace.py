@@ -1,0 +1,324 @@
+"""The way to the marketplace: one token per reseller, one rest for all after a 429, one send."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+import httpx
+from prometheus_client import Counter
+
+from purser_common import logs
+from purser_common.clock import real_now
+from purser_common.errors import NotFound, Unavailable
+from purser_events.values import ProductIdentity
+from purser_marketplace import errors, models, placing
+from purser_marketplace.answers import retry_after
+from purser_marketplace.client import Marketplace as SimpleApi
+from purser_marketplace.token import BasicAuthentication, TokenSource
+from purser_marketplace.transport import Answered, exchange
+from purser_marketplace.values import Resource
+from reseller_service.clients.answers import (
+    catalog_product,
+    errors_as_problems,
+    listed_resellers,
+    matches,
+    own_reseller,
+    refusals_as_wrong_credentials,
+    rows_of,
+)
+from reseller_service.domain.mapping import CatalogProduct, same_product
+from reseller_service.domain.resellers import (
+    LEAF,
+    Account,
+    Credentials,
+    Proof,
+    Region,
+    VisibleReseller,
+)
+from reseller_service.domain.sending import (
+    LARGEST_BODY,
+    TOKEN_LEFT,
+    Outcome,
+    Throttle,
+    seconds_paused,
+    throttled,
+)
+
+ANSWER_WITHIN = 100.0
+
+R = TypeVar("R", bound=Resource)
+_log = logs.get(__name__)
+_calls = Counter(
+    "marketplace_calls_total", "Calls passed through, by answer.", ["method", "status"]
+)
+_pauses = Counter("marketplace_pauses_total", "429 answers that made an account rest.")
+_sent = Counter("orders_sent_total", "Attempts to send an order, by outcome.", ["sent"])
+
+
+class Accounts(Protocol):
+    """Where it is kept whether an account rests."""
+
+    async def throttle(self, reseller_id: str) -> Throttle | None: ...
+    async def rest(self, reseller_id: str, throttle: Throttle) -> None: ...
+
+
+class Marketplace:
+    """Everything this service asks of the marketplace, for resellers and for fresh credentials."""
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        regions: tuple[Region, ...],
+        accounts: Accounts,
+        load: Callable[[str], Awaitable[Account]],
+        order_answer_seconds: float,
+    ) -> None:
+        self._http = http
+        self._regions = {region.code: region for region in regions}
+        self._accounts = accounts
+        self._load = load
+        self._order_answer_seconds = order_answer_seconds
+        self._sources: dict[str, tuple[Credentials, TokenSource]] = {}
+
+    # -- proving credentials -----------------------------------------------------------------------
+
+    async def prove(self, region: Region, credentials: Credentials) -> Proof:
+        """What the marketplace shows to these credentials.
+
+        Raises Invalid when it does not take them, Unavailable when it is away.
+        """
+        source = self._source_of(region, credentials)
+        with refusals_as_wrong_credentials():
+            await source.bearer()
+        api = SimpleApi(self._http, region.base_url, BasicAuthentication(source))
+        with errors_as_problems():
+            listed = await listed_resellers(api)
+            # Several resellers show a parent; with fewer, the account's own customers tell.
+            own = await own_reseller(api, listed or ()) if len(listed or ()) < 2 else None
+        return Proof(listed, own)
+
+    async def prove_reseller(
+        self, region_code: str, credentials: Credentials, id: str
+    ) -> VisibleReseller | None:
+        """The reseller of this id if the credentials show it."""
+        region = self._region(region_code)
+        source = self._source_of(region, credentials)
+        api = SimpleApi(self._http, region.base_url, BasicAuthentication(source))
+        with errors_as_problems():
+            try:
+                found = await api.reseller(id)
+            except (errors.NotFound, errors.Forbidden):
+                return None
+        return VisibleReseller(id=found.id, name=found.name or found.id)
+
+    # -- reading for a reseller --------------------------------------------------------------------
+
+    async def product(self, reseller_id: str, product: ProductIdentity) -> CatalogProduct | None:
+        """The catalogue's row of a product, without costs; None when it is not sold."""
+        async with self._api(reseller_id) as (api, _):
+            rows = api.products(mpn=product.mpn, vendor=product.vendor)
+            async with aclosing(rows) as found:  # type: ignore[type-var]
+                async for row in found:
+                    sold = catalog_product(row, with_costs=False)
+                    if sold is not None and same_product(sold.product, product):
+                        return sold
+        return None
+
+    async def products(
+        self, reseller_id: str, filters: Mapping[str, str], offset: int, limit: int, costs: bool
+    ) -> tuple[list[CatalogProduct], int | None]:
+        """A page of the live catalogue and the next offset. Rows that nothing identifies are left out."""
+        rows, following = await self._page(
+            models.Product, reseller_id, "products", filters, offset, limit
+        )
+        sold = [catalog_product(row, with_costs=costs) for row in rows if matches(row, filters)]
+        return [product for product in sold if product is not None], following
+
+    async def customers(
+        self, reseller_id: str, name: str | None, offset: int, limit: int
+    ) -> tuple[list[models.Customer], int | None]:
+        """A page of the reseller's customers at the marketplace and the next offset."""
+        reseller = (await self._load(reseller_id)).reseller
+        id = reseller.marketplace_reseller_id
+        leaf = reseller.account_kind == LEAF
+        path = "customers" if leaf else f"resellers/{quote(id, safe='')}/customers"
+        filters = {"name": name} if name else {}
+        rows, following = await self._page(
+            models.Customer, reseller_id, path, filters, offset, limit
+        )
+        wanted = (name or "").casefold()
+        shown = [
+            row for row in rows if row.reseller_id in (None, id) and wanted in row.name.casefold()
+        ]
+        return shown, following
+
+    async def customer(self, reseller_id: str, customer_id: str) -> models.Customer:
+        """One of the reseller's customers. Raises NotFound, also for another reseller's."""
+        async with self._api(reseller_id) as (api, account):
+            found = await api.customer(customer_id)
+        if found.reseller_id not in (None, account.reseller.marketplace_reseller_id):
+            raise NotFound("the marketplace knows no such customer of this reseller")
+        return found
+
+    # -- passing through ---------------------------------------------------------------------------
+
+    async def forward(
+        self,
+        reseller_id: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+    ) -> Answered:
+        """Make one call as the reseller and return what was answered; a new token once on 401, 403.
+
+        Raises Unavailable while the account rests and without an answer.
+        """
+        account = await self._rested(reseller_id)
+        region = self._region(account.reseller.region)
+        auth = BasicAuthentication(self._source(account))
+        async with self._asking(reseller_id):
+            headers = await auth.headers()
+            answer = await self._exchange(region, method, path, query, body, headers)
+            if answer.status in (401, 403) and await auth.renew(headers):
+                headers = await auth.headers()
+                answer = await self._exchange(region, method, path, query, body, headers)
+        _calls.labels(method, str(answer.status)).inc()
+        if answer.status == 429:
+            await self._rest(reseller_id, retry_after(answer.headers))
+        return answer
+
+    async def _exchange(
+        self,
+        region: Region,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        headers: Mapping[str, str],
+    ) -> Answered:
+        return await exchange(
+            self._http,
+            method,
+            f"{region.base_url}/{path}",
+            headers=headers,
+            answer_within=ANSWER_WITHIN,
+            name=f"{method} /{path.partition('/')[0]}",
+            query=query,
+            json_body=body,
+        )
+
+    # -- sending orders ----------------------------------------------------------------------------
+
+    async def authorize(self, account: Account) -> Mapping[str, str]:
+        """Headers with a token that has 120 s left. Raises Unavailable without one."""
+        source = self._source(account)
+        async with self._asking(account.reseller.id):
+            token = await source.bearer(TOKEN_LEFT)
+        return {"Authorization": f"Bearer {token}", **source.identification()}
+
+    async def send(
+        self, account: Account, headers: Mapping[str, str], order: bytes, fenced: bool
+    ) -> Outcome:
+        """Send one order, once, and say what became of it; nothing here repeats."""
+        region = self._region(account.reseller.region)
+        sent = await placing.send_order_once(
+            f"{region.base_url}/orders", headers, order, answer_within=self._order_answer_seconds
+        )
+        _sent.labels(sent.outcome).inc()
+        if sent.status == 429:
+            await self._rest(account.reseller.id, sent.retry_after)
+        if sent.status in (401, 403):
+            token = headers["Authorization"].removeprefix("Bearer ")
+            self._source(account).invalidate(token)
+        body = sent.body[:LARGEST_BODY].decode(errors="replace") if sent.outcome == "yes" else None
+        return Outcome(
+            sent=sent.outcome, status=sent.status, body=body, reason=sent.error, fenced=fenced
+        )
+
+    # -- accounts ----------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _asking(self, reseller_id: str) -> AsyncIterator[None]:
+        """Errors become problems, and a 429 makes the account rest."""
+        with errors_as_problems():
+            try:
+                yield
+            except errors.Throttled as error:
+                await self._rest(reseller_id, error.retry_after)
+                raise
+
+    @asynccontextmanager
+    async def _api(self, reseller_id: str) -> AsyncIterator[tuple[SimpleApi, Account]]:
+        account = await self._rested(reseller_id)
+        region = self._region(account.reseller.region)
+        auth = BasicAuthentication(self._source(account))
+        async with self._asking(reseller_id):
+            yield SimpleApi(self._http, region.base_url, auth), account
+
+    async def _page(
+        self,
+        model: type[R],
+        reseller_id: str,
+        path: str,
+        filters: Mapping[str, str],
+        offset: int,
+        limit: int,
+    ) -> tuple[list[R], int | None]:
+        query = {**filters, "offset": str(offset), "limit": str(limit)}
+        answer = await self.forward(reseller_id, "GET", path, query, None)
+        with errors_as_problems():
+            rows, total = rows_of(model, answer)
+        end = offset + len(rows)
+        more = bool(rows) and (total is None or end < total)
+        return rows, end if more else None
+
+    async def _rested(self, reseller_id: str) -> Account:
+        """The account of a reseller. Raises NotFound, or Unavailable while it rests."""
+        account = await self._load(reseller_id)
+        rest = seconds_paused(await self._accounts.throttle(reseller_id), real_now())
+        if rest is not None:
+            raise Unavailable(
+                "the marketplace asked for a pause of this reseller's calls",
+                code="account_paused",
+                retry_after=rest,
+            )
+        return account
+
+    async def _rest(self, reseller_id: str, seconds: float | None) -> None:
+        before = await self._accounts.throttle(reseller_id)
+        throttle = throttled(before, seconds, random.random(), real_now())  # noqa: S311
+        await self._accounts.rest(reseller_id, throttle)
+        _pauses.inc()
+        _log.warning(
+            "account rests", reseller_id=reseller_id, until=throttle.paused_until.isoformat()
+        )
+
+    def _region(self, code: str) -> Region:
+        region = self._regions.get(code)
+        if region is None:
+            raise Unavailable(
+                f"the region {code} is not configured here", code="region_not_configured"
+            )
+        return region
+
+    def _source(self, account: Account) -> TokenSource:
+        """The one token source of a reseller, as long as its credentials stay the same."""
+        id, credentials = account.reseller.id, account.credentials
+        kept = self._sources.get(id)
+        if kept is None or kept[0] != credentials:
+            source = self._source_of(self._region(account.reseller.region), credentials)
+            kept = self._sources[id] = (credentials, source)
+        return kept[1]
+
+    def _source_of(self, region: Region, credentials: Credentials) -> TokenSource:
+        return TokenSource(
+            self._http,
+            region.base_url,
+            region.marketplace_code,
+            credentials.username.get_secret_value(),
+            credentials.password.get_secret_value(),
+            credentials.subscription_key.get_secret_value(),
+        )

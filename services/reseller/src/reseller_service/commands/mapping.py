@@ -1,0 +1,167 @@
+"""Mapping products to licences, and what the catalogue says of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from purser_common.errors import FieldError, Invalid, NotFound, Stale, VersionConflict
+from purser_common.identity import Caller
+from purser_common.outbox import Loaded, Request
+from purser_common.telemetry import Cause
+from purser_events.envelope import Fact
+from purser_events.reseller import LicenseMapping, Reseller
+from purser_events.values import ProductIdentity
+from reseller_service.commands.resellers import ATTEMPTS
+from reseller_service.domain import mapping as rules
+from reseller_service.domain.mapping import MAPPED, CatalogProduct, Sku
+
+
+class Mappings(Protocol):
+    """Where licence mappings are kept."""
+
+    async def find(self, id: str) -> Loaded[LicenseMapping] | None: ...
+    async def replayed(self, id: str, request: Request) -> Loaded[LicenseMapping] | None: ...
+    async def insert(
+        self, state: LicenseMapping, facts: Sequence[Fact], cause: Cause, request: Request
+    ) -> Loaded[LicenseMapping] | None: ...
+    async def save(
+        self,
+        loaded: Loaded[LicenseMapping],
+        state: LicenseMapping,
+        facts: Sequence[Fact],
+        cause: Cause,
+        request: Request | None = None,
+    ) -> Loaded[LicenseMapping]: ...
+
+
+class Resellers(Protocol):
+    """Reads resellers."""
+
+    async def load(self, id: str) -> Loaded[Reseller]: ...
+
+
+class Catalogue(Protocol):
+    """The marketplace's live catalogue."""
+
+    async def product(
+        self, reseller_id: str, product: ProductIdentity
+    ) -> CatalogProduct | None: ...
+    async def products(
+        self, reseller_id: str, filters: Mapping[str, str], offset: int, limit: int, costs: bool
+    ) -> tuple[list[CatalogProduct], int | None]: ...
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What mapping needs."""
+
+    mappings: Mappings
+    resellers: Resellers
+    catalogue: Catalogue
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What buying a product means at a reseller; None for what there is not."""
+
+    reseller: Reseller
+    mapping: LicenseMapping | None
+    product: CatalogProduct | None
+
+
+async def map_license(
+    shelf: Shelf,
+    reseller_id: str,
+    product: ProductIdentity,
+    sku: Sku,
+    caller: Caller,
+    cause: Cause,
+    request: Request,
+) -> Loaded[LicenseMapping]:
+    """Map a product of the catalogue to a Microsoft SKU or to no licence (R23, R26).
+
+    Raises Forbidden; NotFound for the reseller; Invalid for a product that it does not sell; Conflict
+    when the product is mapped, or another one is the SKU's default.
+    """
+    caller.require("price_admin")
+    rules.require_meaningful(sku)
+    id = rules.mapping_id(reseller_id, product)
+    earlier = await shelf.mappings.replayed(id, request)
+    if earlier is not None:
+        return earlier
+    await shelf.resellers.load(reseller_id)
+    sold = await shelf.catalogue.product(reseller_id, product)
+    if sold is None:
+        raise Invalid(
+            "the reseller does not sell this product",
+            code="unknown_product",
+            errors=(FieldError("/product", f"choose from /v1/resellers/{reseller_id}/products"),),
+        )
+    for _ in range(ATTEMPTS):
+        mapped = await _mapped(shelf, reseller_id, sold, sku, cause, request)
+        if mapped is not None:
+            return mapped
+    raise VersionConflict(id)
+
+
+async def _mapped(
+    shelf: Shelf,
+    reseller_id: str,
+    sold: CatalogProduct,
+    sku: Sku,
+    cause: Cause,
+    request: Request,
+) -> Loaded[LicenseMapping] | None:
+    """One try; None when somebody else wrote meanwhile."""
+    id = rules.mapping_id(reseller_id, sold.product)
+    earlier = await shelf.mappings.replayed(id, request)
+    if earlier is not None:
+        return earlier
+    before = await shelf.mappings.find(id)
+    state, facts = rules.license_mapped(before.state if before else None, reseller_id, sold, sku)
+    if before is None:
+        return await shelf.mappings.insert(state, facts, cause, request)
+    try:
+        return await shelf.mappings.save(before, state, facts, cause, request)
+    except VersionConflict:
+        return None
+
+
+async def view_license_mapping(shelf: Shelf, reseller_id: str, id: str) -> Loaded[LicenseMapping]:
+    """A mapping of a reseller. Raises NotFound, also for one that was deleted."""
+    found = await shelf.mappings.find(id)
+    if found is None or found.state.reseller_id != reseller_id or found.state.status != MAPPED:
+        raise NotFound("there is no such licence mapping")
+    return found
+
+
+async def unmap_license(
+    shelf: Shelf, reseller_id: str, id: str, expected: int, caller: Caller, cause: Cause
+) -> Loaded[LicenseMapping]:
+    """Delete a mapping (R27); the product can then no longer be bought.
+
+    Raises Forbidden, NotFound, Stale when it has changed since `expected`.
+    """
+    caller.require("price_admin")
+    for _ in range(ATTEMPTS):
+        loaded = await view_license_mapping(shelf, reseller_id, id)
+        if loaded.sequence != expected:
+            raise Stale("the mapping has changed since; read it again and decide again")
+        state, facts = rules.license_unmapped(loaded.state)
+        try:
+            return await shelf.mappings.save(loaded, state, facts, cause)
+        except VersionConflict:
+            continue
+    raise VersionConflict(id)
+
+
+async def purchase_terms(shelf: Shelf, reseller_id: str, product: ProductIdentity) -> Terms:
+    """What buying a product means here (R24): its mapping, its limits, its price.
+
+    Raises NotFound for the reseller, Unavailable when the marketplace is away.
+    """
+    reseller = await shelf.resellers.load(reseller_id)
+    mapping = await shelf.mappings.find(rules.mapping_id(reseller_id, product))
+    sold = await shelf.catalogue.product(reseller_id, product)
+    mapped = mapping.state if mapping and mapping.state.status == MAPPED else None
+    return Terms(reseller.state, mapped, sold)

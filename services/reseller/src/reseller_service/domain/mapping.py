@@ -1,0 +1,152 @@
+"""Which Microsoft licence a marketplace product stands for."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from purser_common.errors import Conflict, FieldError, Invalid
+from purser_events.envelope import Change
+from purser_events.reseller import (
+    LicenseMapped,
+    LicenseMapping,
+    LicenseMappingFact,
+    LicenseUnmapped,
+)
+from purser_events.values import Money, ProductIdentity
+from reseller_service.domain.resellers import MODULE
+
+MAPPED, UNMAPPED = "mapped", "unmapped"
+LARGEST_QUANTITY = 2**31 - 1
+"""Seats are 32-bit numbers at the marketplace (marketplace-api §1.5)."""
+
+_mappings = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:license-mappings")
+
+
+class CatalogPrice(BaseModel):
+    """One price of a product; several of one type are tiers, each from `lower_limit` up."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    model: str
+    money: Money
+    lower_limit: int | None
+
+
+class CatalogProduct(BaseModel):
+    """A row of the marketplace's catalogue, as this reseller's credentials show it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    product: ProductIdentity
+    name: str
+    service_name: str
+    minimum_quantity: int
+    maximum_quantity: int
+    billing_model: str
+    depends_on: tuple[str, ...] = Field(
+        description="MPNs that the marketplace adds to an order when the customer lacks them."
+    )
+    prices: tuple[CatalogPrice, ...] = Field(description="What the reseller charges; indicative.")
+    costs: tuple[CatalogPrice, ...] | None = Field(
+        description="What the reseller pays; null unless you are a price admin."
+    )
+
+    @property
+    def unit_price(self) -> Money | None:
+        """The one recurring price, else the one setup price; None when tiers leave it open."""
+        for kind in ("recurring", "setup"):
+            found = [price.money for price in self.prices if price.type.casefold() == kind]
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+
+@dataclass(frozen=True)
+class Sku:
+    """What a product is mapped to; without an id: to no licence."""
+
+    id: str | None
+    part_number: str | None
+    is_default: bool
+
+
+def mapping_id(reseller_id: str, product: ProductIdentity) -> str:
+    """The id of a product's mapping: the same however often it is mapped and unmapped."""
+    identity = [
+        reseller_id,
+        product.mpn,
+        product.vendor,
+        product.subscription_period.type.casefold(),
+        product.subscription_period.duration,
+        product.billing_period.type.casefold(),
+        product.billing_period.duration,
+    ]
+    return str(uuid.uuid5(_mappings, json.dumps(identity)))
+
+
+def same_product(one: ProductIdentity, other: ProductIdentity) -> bool:
+    """Whether both name one product; only period types are compared without letter case."""
+    return mapping_id("", one) == mapping_id("", other)
+
+
+def seats(minimum: Decimal | None, maximum: Decimal | None) -> tuple[int, int]:
+    """Whole seats inside the limits that the catalogue states; an unstated one does not limit."""
+    least = 1 if minimum is None else int(minimum.to_integral_value(ROUND_CEILING))
+    most = LARGEST_QUANTITY if maximum is None else int(maximum.to_integral_value(ROUND_FLOOR))
+    return max(least, 1), min(most, LARGEST_QUANTITY)
+
+
+def require_meaningful(sku: Sku) -> None:
+    """Raises Invalid for a SKU name or a default without a SKU."""
+    if sku.id is not None:
+        return
+    wrong = [
+        FieldError(pointer, "leave this out, or name the sku_id")
+        for pointer, given in (
+            ("/sku_part_number", sku.part_number is not None),
+            ("/is_default", sku.is_default),
+        )
+        if given
+    ]
+    if wrong:
+        raise Invalid("no licence has neither a name nor a default", errors=tuple(wrong))
+
+
+def license_mapped(
+    before: LicenseMapping | None, reseller_id: str, sold: CatalogProduct, sku: Sku
+) -> tuple[LicenseMapping, tuple[LicenseMappingFact, ...]]:
+    """Maps a product that is not mapped (R23, R26). Raises Conflict when it is."""
+    id = mapping_id(reseller_id, sold.product)
+    if before is not None and before.status == MAPPED:
+        raise Conflict(
+            "this product is already mapped; delete its mapping first",
+            code="mapping_exists",
+            mapping_id=id,
+        )
+    state = LicenseMapping(
+        id=id,
+        marketplace=MODULE,
+        reseller_id=reseller_id,
+        product=sold.product,
+        product_name=sold.name,
+        sku_id=sku.id,
+        sku_part_number=sku.part_number,
+        is_default=sku.is_default,
+        status=MAPPED,
+    )
+    return state, (LicenseMapped(state=state, changes=(Change(pointer="/sku_id", after=sku.id),)),)
+
+
+def license_unmapped(
+    mapping: LicenseMapping,
+) -> tuple[LicenseMapping, tuple[LicenseMappingFact, ...]]:
+    """Deletes a mapping: a state that keeps the document (R27, design §6)."""
+    if mapping.status == UNMAPPED:
+        return mapping, ()
+    state = mapping.model_copy(update={"status": UNMAPPED, "is_default": False})
+    change = Change(pointer="/status", before=MAPPED, after=UNMAPPED)
+    return state, (LicenseUnmapped(state=state, changes=(change,)),)

@@ -1,0 +1,106 @@
+"""Sends in flight, which outlive their callers, and credentials whose time is over."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from prometheus_client import Gauge
+
+from purser_common import jobs, logs
+from purser_common.errors import Unavailable
+from purser_common.web import Process
+
+FINISH_WITHIN = 8.0
+"""Together with the time that requests get, less than a supervisor waits before it kills (30 s)."""
+
+T = TypeVar("T")
+_log = logs.get(__name__)
+_in_flight = Gauge("orders_in_flight", "Sends whose outcome is not stored yet.")
+
+
+class Sends:
+    """Runs each send in a task of its own: a caller that goes away takes nothing with it.
+
+    While it watches, the pause fence runs (reliability §b.6); at the end it finishes what is in flight.
+    """
+
+    def __init__(self, fence_seconds: float) -> None:
+        self._fence_seconds = fence_seconds
+        self._fenced = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether a pause of this process would end it before it could send."""
+        return self._fenced
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of the work, which goes on even when the caller is cancelled."""
+        return await asyncio.shield(self._task(work))
+
+    def keep(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Repeat the work beside the caller until it succeeds."""
+        self._task(_until_done(work))
+
+    async def watch(self) -> None:
+        """Keep the fence up until cancelled; then wait a little for what is in flight."""
+        fence = asyncio.create_task(self._fence())
+        try:
+            await asyncio.shield(fence)
+        except asyncio.CancelledError:
+            await self._finish()
+            raise
+        finally:
+            fence.cancel()
+            await asyncio.gather(fence, return_exceptions=True)
+
+    async def _fence(self) -> None:
+        if not self._fence_seconds:
+            await asyncio.Event().wait()
+        self._fenced = True
+        try:
+            await jobs.fence_pauses(self._fence_seconds)
+        finally:
+            self._fenced = False
+
+    async def _finish(self) -> None:
+        if self._tasks:
+            _log.info("finishing sends", in_flight=len(self._tasks))
+            _, left = await asyncio.wait(self._tasks, timeout=FINISH_WITHIN)
+            if left:
+                _log.warning("sends left without an outcome", in_flight=len(left))
+
+    def _task(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: _in_flight.set(len(self._tasks)))
+        _in_flight.set(len(self._tasks))
+        return task
+
+
+async def _until_done(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+            return
+        except Unavailable as error:
+            _log.warning("an outcome waits for the database", error=error.detail)
+            await asyncio.sleep(0.5)
+
+
+class Verifications(Protocol):
+    """Where proven credentials wait."""
+
+    async def forget(self, now: datetime) -> None: ...
+
+
+def declare(process: Process, verifications: Verifications) -> None:
+    """Declare the service's jobs."""
+
+    async def forget_expired() -> bool:
+        await verifications.forget(process.clock.now())
+        return False
+
+    process.job("verifications.forget", forget_expired, every=30.0)

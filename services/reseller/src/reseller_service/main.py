@@ -1,0 +1,97 @@
+"""The reseller service: where everything is wired."""
+
+import asyncio
+import sys
+import time
+
+from fastapi import FastAPI
+
+from purser_common import mongo
+from purser_common.clock import real_now
+from purser_common.crypto import KeyDirectory, KeyMissing, SealBroken, Sealer
+from purser_common.settings import load
+from purser_common.web import Process
+from purser_common.web.process import PATIENCE
+from reseller_service import jobs, store
+from reseller_service.api import internal, mapping, resellers
+from reseller_service.clients.marketplace import Marketplace
+from reseller_service.commands.mapping import Shelf
+from reseller_service.commands.resellers import Registry
+from reseller_service.commands.sending import Hop
+from reseller_service.settings import Settings
+from reseller_service.views import Views
+
+
+def build(settings: Settings) -> FastAPI:
+    """Wire the service. Raises KeyMissing when there is no key-encryption key."""
+    process = Process(
+        "reseller",
+        settings,
+        indexes=store.INDEXES,
+        outboxes=store.OUTBOXES,
+        accepts=("gateway", "order", "tenant-connection", "subscription"),
+    )
+    vault = _vault(settings)
+    verifications = store.Verifications(process.database, vault)
+    kept = store.Resellers(process.database, process.outbox, vault)
+    accounts = store.Accounts(process.database)
+    marketplace = Marketplace(
+        process.http, settings.regions, accounts, kept.account, settings.order_answer_seconds
+    )
+    registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
+    shelf = Shelf(store.Mappings(process.database, process.outbox), kept, marketplace)
+    sends = jobs.Sends(settings.fence_seconds)
+    egress = store.Egress(process.database)
+    hop = Hop(kept, accounts, egress, marketplace, lambda: sends.fenced, sends.keep, real_now)
+    if settings.role != "worker":
+        process.alongside(sends.watch)
+    jobs.declare(process, verifications)
+    views = Views(process.database)
+    routes = [
+        resellers.router(registry, views, marketplace),
+        mapping.router(shelf, views),
+        internal.router(shelf, hop, marketplace, sends),
+    ]
+    app = process.app(
+        "Purser reseller service",
+        "Resellers, licence mappings, the way to the marketplace.",
+        routes,
+    )
+    app.state.process = process
+    return app
+
+
+def _vault(settings: Settings) -> store.Vault:
+    return store.Vault(Sealer(KeyDirectory(settings.keys.kek_dir, settings.keys.active)))
+
+
+async def _prove_keys(settings: Settings) -> None:
+    """Open something sealed with each key that is in use, as soon as MongoDB answers."""
+    vault = _vault(settings)
+    client = mongo.connect(settings.mongo)
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while True:
+            try:
+                return await store.prove_keys(client[settings.mongo.database], vault)
+            except mongo.PyMongoError as error:
+                if not mongo.is_away(error) or time.monotonic() > deadline:
+                    raise SystemExit(f"gave up waiting for MongoDB: {error}") from error
+                sys.stderr.write("waiting for MongoDB\n")
+    finally:
+        await mongo.close(client)
+
+
+def main() -> None:
+    """Run the service."""
+    settings = load(Settings)
+    try:
+        asyncio.run(_prove_keys(settings))
+    except (KeyMissing, SealBroken, ValueError) as error:
+        raise SystemExit(f"setting KEYS__KEK_DIR: {error}") from None
+    app = build(settings)
+    app.state.process.serve(app)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,385 @@
+"""Verifications, resellers with their sealed credentials, mappings, accounts, and what was sent."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from purser_common import outbox
+from purser_common.crypto import Sealed, Sealer
+from purser_common.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
+from purser_common.mongo import (
+    ASCENDING,
+    Collection,
+    Database,
+    Document,
+    DuplicateKeyError,
+    Index,
+    PyMongoError,
+    duplicated_index,
+    is_away,
+)
+from purser_common.outbox import Loaded, Outbox, Request, Stamp
+from purser_common.telemetry import Cause
+from purser_events.envelope import Fact
+from purser_events.reseller import LicenseMapping, Reseller
+from reseller_service.domain.mapping import MAPPED
+from reseller_service.domain.resellers import Account, Credentials, Verification
+from reseller_service.domain.sending import Attempt, Outcome, Throttle
+
+VERIFICATIONS, RESELLERS, MAPPINGS = "reseller_verifications", "resellers", "license_mappings"
+ACCOUNTS, EGRESS = "accounts", "egress"
+
+UP = ASCENDING
+_BY_NAME = Index(RESELLERS, (("display_name_key", UP),), unique=True, sparse=True)
+_BY_MARKETPLACE = Index(RESELLERS, (("marketplace_key", UP),), unique=True, sparse=True)
+_DEFAULTS = Index(MAPPINGS, (("default_key", UP),), unique=True, sparse=True)
+INDEXES = (
+    Index(VERIFICATIONS, (("sealed_until", UP),), sparse=True),
+    Index(VERIFICATIONS, (("sealed.kid", UP),), sparse=True),
+    _BY_NAME,
+    _BY_MARKETPLACE,
+    Index(RESELLERS, (("sealed.kid", UP),)),
+    _DEFAULTS,
+    Index(MAPPINGS, (("mapped_for", UP), ("_id", UP))),
+    *outbox.indexes(RESELLERS),
+    *outbox.indexes(MAPPINGS),
+)
+OUTBOXES = (RESELLERS, MAPPINGS)
+
+
+class Vault:
+    """Seals the credentials of verifications and resellers, each to its place."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def seal(self, credentials: Credentials, purpose: str, id: str) -> Document:
+        """The form in which credentials are stored."""
+        secret = {
+            name: getattr(credentials, name).get_secret_value() for name in Credentials.model_fields
+        }
+        return self._sealer.seal(json.dumps(secret), purpose=purpose, id=id).to_document()
+
+    def open(self, document: Document, purpose: str) -> Credentials:
+        """The credentials of a document. Raises KeyMissing, SealBroken."""
+        sealed = Sealed.from_document(document["sealed"])
+        return Credentials(
+            **json.loads(self._sealer.open(sealed, purpose=purpose, id=document["_id"]))
+        )
+
+
+async def prove_keys(database: Database, vault: Vault) -> None:
+    """Open one secret sealed with each key. Raises KeyMissing or SealBroken for a wrong key."""
+    for collection in (RESELLERS, VERIFICATIONS):
+        after = ""
+        while True:
+            query = {"sealed.kid": {"$gt": after}}
+            found = await database[collection].find_one(query, sort=[("sealed.kid", UP)])
+            if found is None:
+                break
+            vault.open(found, collection)
+            after = found["sealed"]["kid"]
+
+
+class Verifications:
+    """Proven credentials, until they expire."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._collection: Collection = database[VERIFICATIONS]
+        self._vault = vault
+
+    async def replayed(self, request: Request) -> Verification | None:
+        """The verification that this keyed call has made before. Raises Invalid."""
+        document = await self._collection.find_one({"_id": request.id()})
+        if document is None or not outbox.replayed(document, request):
+            return None
+        return Verification.model_validate(document["state"])
+
+    async def insert(
+        self, verification: Verification, credentials: Credentials, request: Request
+    ) -> Verification:
+        """Keep a verification; of two equal calls the first one's stays. Raises Unavailable."""
+        document: Document = {
+            "_id": verification.id,
+            "state": verification.model_dump(mode="json"),
+            "request_digest": request.digest,
+            "sealed": self._vault.seal(credentials, VERIFICATIONS, verification.id),
+            "sealed_until": verification.expires_at,
+        }
+        try:
+            await self._collection.insert_one(document)
+        except DuplicateKeyError:
+            return await self.replayed(request) or verification
+        return verification
+
+    async def load(self, id: str) -> tuple[Verification, Credentials | None]:
+        """A verification; its credentials are gone once it has expired. Raises Invalid."""
+        document = await self._collection.find_one({"_id": id})
+        if document is None:
+            raise Invalid(
+                "there is no such verification",
+                code="unknown_verification",
+                errors=(FieldError("/verification_id", "POST /v1/reseller-verifications first"),),
+            )
+        credentials = self._vault.open(document, VERIFICATIONS) if "sealed" in document else None
+        return Verification.model_validate(document["state"]), credentials
+
+    async def forget(self, now: datetime) -> None:
+        """Remove the credentials of what has expired."""
+        await self._collection.update_many(
+            {"sealed_until": {"$lte": now}}, {"$unset": {"sealed": "", "sealed_until": ""}}
+        )
+
+
+class Resellers:
+    """Resellers: one document each, with the sealed credentials beside the state."""
+
+    def __init__(self, database: Database, outbox: Outbox, vault: Vault) -> None:
+        self._collection: Collection = database[RESELLERS]
+        self._outbox = outbox
+        self._vault = vault
+
+    async def load(self, id: str) -> Loaded[Reseller]:
+        """A reseller. Raises NotFound."""
+        document = await self._document(id)
+        return Loaded(Reseller.model_validate(document["state"]), Stamp.of(document))
+
+    async def replayed(self, request: Request) -> Loaded[Reseller] | None:
+        """The reseller that this keyed call has added before. Raises Invalid."""
+        document = await self._collection.find_one({"_id": request.id()})
+        if document is None or not outbox.replayed(document, request):
+            return None
+        return Loaded(Reseller.model_validate(document["state"]), Stamp.of(document))
+
+    async def account(self, id: str) -> Account:
+        """What it takes to act for a reseller at the marketplace. Raises NotFound."""
+        document = await self._document(id)
+        return Account(
+            Reseller.model_validate(document["state"]), self._vault.open(document, RESELLERS)
+        )
+
+    async def insert(
+        self,
+        state: Reseller,
+        credentials: Credentials,
+        facts: Sequence[Fact],
+        cause: Cause,
+        request: Request,
+    ) -> Loaded[Reseller]:
+        """Add a reseller. Raises Conflict for one that exists and for a name that is taken."""
+        fields = _reseller_fields(state) | {
+            "sealed": self._vault.seal(credentials, RESELLERS, state.id)
+        }
+        try:
+            document = await self._outbox.insert(
+                self._collection, state.id, fields, facts, cause, request
+            )
+        except DuplicateKeyError as error:
+            earlier = await self.replayed(request)
+            if earlier is not None:
+                return earlier
+            raise await self._taken(error, state) from error
+        return Loaded(state, Stamp.of(document))
+
+    async def save(
+        self, loaded: Loaded[Reseller], state: Reseller, facts: Sequence[Fact], cause: Cause
+    ) -> Loaded[Reseller]:
+        """Write the next state. Raises VersionConflict, Conflict for a name that is taken."""
+        try:
+            document = await self._outbox.save(
+                self._collection, loaded.stamp, _reseller_fields(state), facts, cause
+            )
+        except DuplicateKeyError as error:
+            raise await self._taken(error, state) from error
+        return Loaded(state, Stamp.of(document))
+
+    async def _document(self, id: str) -> Document:
+        document = await self._collection.find_one({"_id": id})
+        if document is None:
+            raise NotFound("there is no such reseller")
+        return document
+
+    async def _taken(self, error: DuplicateKeyError, state: Reseller) -> Conflict:
+        if duplicated_index(error, INDEXES) is not _BY_MARKETPLACE:
+            return Conflict(
+                "another reseller has this display name; choose another", code="display_name_taken"
+            )
+        key = {"marketplace_key": _marketplace_key(state)}
+        holder = await self._collection.find_one(key, {"state.display_name": 1}) or {}
+        return Conflict(
+            f"this marketplace reseller was added as {holder['state']['display_name']!r}",
+            code="reseller_exists",
+            reseller_id=holder["_id"],
+        )
+
+
+class Mappings:
+    """Licence mappings: one document for each product of a reseller that was ever mapped."""
+
+    def __init__(self, database: Database, outbox: Outbox) -> None:
+        self._collection: Collection = database[MAPPINGS]
+        self._outbox = outbox
+
+    async def find(self, id: str) -> Loaded[LicenseMapping] | None:
+        """A mapping, also one that was deleted."""
+        document = await self._collection.find_one({"_id": id})
+        return _mapping(document) if document else None
+
+    async def replayed(self, id: str, request: Request) -> Loaded[LicenseMapping] | None:
+        """The mapping if this keyed call has written it before. Raises Invalid."""
+        document = await self._collection.find_one({"_id": id})
+        if document is None:
+            return None
+        if document["first_op"] == request.id():
+            request.must_equal(document["request_digest"])
+        elif not outbox.replayed(document, request):
+            return None
+        return _mapping(document)
+
+    async def insert(
+        self, state: LicenseMapping, facts: Sequence[Fact], cause: Cause, request: Request
+    ) -> Loaded[LicenseMapping] | None:
+        """Insert a mapping; None when there is one. Raises Conflict for a second default."""
+        fields = _mapping_fields(state) | {"first_op": request.id()}
+        try:
+            document = await self._outbox.insert(
+                self._collection, state.id, fields, facts, cause, request
+            )
+        except DuplicateKeyError as error:
+            if duplicated_index(error, INDEXES) is _DEFAULTS:
+                raise await self._default_taken(state) from error
+            return None
+        return _mapping(document)
+
+    async def save(
+        self,
+        loaded: Loaded[LicenseMapping],
+        state: LicenseMapping,
+        facts: Sequence[Fact],
+        cause: Cause,
+        request: Request | None = None,
+    ) -> Loaded[LicenseMapping]:
+        """Write the next state. Raises VersionConflict, Conflict for a second default."""
+        try:
+            document = await self._outbox.save(
+                self._collection, loaded.stamp, _mapping_fields(state), facts, cause, request
+            )
+        except DuplicateKeyError as error:
+            raise await self._default_taken(state) from error
+        return _mapping(document)
+
+    async def _default_taken(self, state: LicenseMapping) -> Conflict:
+        holder = await self._collection.find_one({"default_key": _default_key(state)}, {"_id": 1})
+        return Conflict(
+            "another product is this licence's default",
+            code="default_exists",
+            mapping_id=holder["_id"] if holder else None,
+        )
+
+
+class Accounts:
+    """Whether each reseller's account at the marketplace rests."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection: Collection = database[ACCOUNTS]
+
+    async def throttle(self, reseller_id: str) -> Throttle | None:
+        """The account's last rest, if it ever had one."""
+        document = await self._collection.find_one({"_id": reseller_id})
+        return Throttle(**{**document, "_id": None}) if document else None
+
+    async def rest(self, reseller_id: str, throttle: Throttle) -> None:
+        """Let the account rest; of two the longer one counts."""
+        await self._collection.update_one(
+            {"_id": reseller_id},
+            {
+                "$max": {"paused_until": throttle.paused_until},
+                "$set": {"strikes": throttle.strikes},
+            },
+            upsert=True,
+        )
+
+
+class Egress:
+    """Every attempt to send an order, by its id: what is here is never sent again."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection: Collection = database[EGRESS]
+
+    async def open(self, attempt: Attempt, reseller_id: str, at: datetime, fenced: bool) -> None:
+        """Note that an attempt is about to be sent. Raises Conflict when it was noted before.
+
+        Whoever cannot note it must not send: Unavailable leaves open whether it was noted.
+        """
+        document: Document = {
+            "_id": attempt.id,
+            "reseller_id": reseller_id,
+            "send_by": attempt.send_by,
+            "opened_at": at,
+            "fenced": fenced,
+        }
+        if not await self._inserted(document):
+            raise Conflict(
+                "this attempt was sent or closed before; it is never sent again",
+                code="attempt_exists",
+            )
+
+    async def settle(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Store what became of an attempt. Raises Unavailable."""
+        try:
+            await self._collection.update_one(
+                {"_id": attempt.id}, {"$set": {"outcome": outcome.model_dump()}}
+            )
+        except PyMongoError as error:
+            raise Unavailable("the outcome cannot be stored now") from error
+
+    async def close(self, attempt_id: str, at: datetime, outcome: Outcome) -> bool:
+        """Insert the attempt as closed; False when it is already here."""
+        return await self._inserted(
+            {"_id": attempt_id, "closed_at": at, "outcome": outcome.model_dump()}
+        )
+
+    async def outcome(self, attempt_id: str) -> tuple[Outcome | None, bool]:
+        """What is stored of an attempt that is here, and whether the pause fence ran for it."""
+        document = await self._collection.find_one({"_id": attempt_id}) or {}
+        stored = document.get("outcome")
+        return Outcome.model_validate(stored) if stored else None, document.get("fenced", False)
+
+    async def _inserted(self, document: Document) -> bool:
+        try:
+            await self._collection.insert_one(document)
+        except DuplicateKeyError:
+            return False
+        except PyMongoError as error:
+            if is_away(error):
+                raise Unavailable("the database is away", code="database_unavailable") from error
+            raise
+        return True
+
+
+def _reseller_fields(state: Reseller) -> Document:
+    return {
+        "state": state.model_dump(mode="json"),
+        "display_name_key": state.display_name.casefold(),
+        "marketplace_key": _marketplace_key(state),
+    }
+
+
+def _marketplace_key(state: Reseller) -> str:
+    return f"{state.marketplace}|{state.region}|{state.marketplace_reseller_id}"
+
+
+def _mapping_fields(state: LicenseMapping) -> Document:
+    return {
+        "state": state.model_dump(mode="json"),
+        "mapped_for": state.reseller_id if state.status == MAPPED else None,
+        "default_key": _default_key(state),
+    }
+
+
+def _default_key(state: LicenseMapping) -> str | None:
+    return f"{state.reseller_id}|{state.sku_id}" if state.is_default else None
+
+
+def _mapping(document: Document) -> Loaded[LicenseMapping]:
+    return Loaded(LicenseMapping.model_validate(document["state"]), Stamp.of(document))

@@ -1,0 +1,56 @@
+"""What is read from the service's own database."""
+
+from typing import Any
+
+from purser_common.mongo import Database, Document
+from purser_common.web import cursor as cursor_of
+from purser_common.web import position
+from reseller_service.domain.resellers import MODULE, MODULE_NAME
+
+RESELLERS, MAPPINGS = "resellers", "license_mappings"
+
+
+class Views:
+    """Lists and counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def marketplaces(self) -> list[dict[str, Any]]:
+        """The modules, with how much is in them."""
+        mapped = {"mapped_for": {"$exists": True}}
+        return [
+            {
+                "id": MODULE,
+                "name": MODULE_NAME,
+                "resellers": await self._database[RESELLERS].count_documents({}),
+                "license_mappings": await self._database[MAPPINGS].count_documents(mapped),
+            }
+        ]
+
+    async def resellers(self, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of resellers, by display name."""
+        after = position(cursor, str)
+        query = {"display_name_key": {"$gt": after[0]}} if after else {}
+        found = self._database[RESELLERS].find(query, {"state": 1, "display_name_key": 1})
+        documents = await found.sort([("display_name_key", 1)]).limit(limit + 1).to_list(limit + 1)
+        return _page(documents, limit, "display_name_key")
+
+    async def mappings(self, reseller_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of a reseller's licence mappings."""
+        after = position(cursor, str)
+        query: Document = {"mapped_for": reseller_id}
+        if after:
+            query["_id"] = {"$gt": after[0]}
+        found = self._database[MAPPINGS].find(query, {"state": 1})
+        documents = await found.sort([("_id", 1)]).limit(limit + 1).to_list(limit + 1)
+        return _page(documents, limit, "_id")
+
+
+def _page(documents: list[Document], limit: int, key: str) -> dict[str, Any]:
+    shown = documents[:limit]
+    more = len(documents) > limit
+    return {
+        "items": [document["state"] for document in shown],
+        "next": cursor_of(shown[-1][key]) if more else None,
+    }

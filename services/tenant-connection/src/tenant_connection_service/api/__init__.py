@@ -1,0 +1,1 @@
+"""Customers, tenants, consent and connection over HTTP."""
