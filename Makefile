@@ -13,7 +13,7 @@ export MAKE_STARTED := $(MAKE_STARTED)
 BIN := .venv/bin
 STACK := $(BIN)/python deploy/local/stack.py
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml sandbox/pyproject.toml cli/pyproject.toml))
-UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv --quiet pip install
+UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv --quiet pip install --compile-bytecode
 PARALLEL := $(MAKE) --silent --no-print-directory -j2
 
 help: ## show this list

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 SEALING = ("reseller", "tenant-connection")
+DIGESTING = ("gateway", "tenant-connection")
 
 
 def create(keys: Path, signing: tuple[str, ...]) -> None:
@@ -28,7 +29,7 @@ def create(keys: Path, signing: tuple[str, ...]) -> None:
         if not any(directory.glob("*.key")):
             # an id of its own, so that data of another stack names the key it misses
             _write(directory / f"local-{secrets.token_hex(4)}.key", secrets.token_bytes(32))
-    for name in ("hmac.key", "microsoft-client-secret"):
+    for name in (*(f"{service}/hmac.key" for service in DIGESTING), "microsoft-client-secret"):
         if not (keys / name).exists():
             _write(keys / name, base64.urlsafe_b64encode(secrets.token_bytes(32)))
 

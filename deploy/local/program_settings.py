@@ -59,10 +59,10 @@ def _microsoft(home: Path, ports: Ports) -> dict[str, str]:
     sandbox = _url(ports, "sandbox")
     return {
         "MICROSOFT__LOGIN_URL": f"{sandbox}/login",
-        "MICROSOFT__GRAPH_URL": f"{sandbox}/graph",
+        "MICROSOFT__GRAPH_URL": f"{sandbox}/graph/v1.0",
         "MICROSOFT__CLIENT_ID": ENTRA_CLIENT,
         "MICROSOFT__CLIENT_SECRET_FILE": str(home / "keys" / "microsoft-client-secret"),
-        "CONSENT__REDIRECT_URL": f"{_url(ports, 'gateway')}/v1/consent/callback",
+        "CONSENT_CALLBACK_URL": f"{_url(ports, 'gateway')}/v1/consent/callback",
     }
 
 

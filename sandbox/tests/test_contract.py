@@ -104,5 +104,5 @@ def test_every_answer_fits_the_contract_but_for_the_reviewed_deviations(
     }
     unreviewed = sorted(found - allowed)
     assert not unreviewed, "\n".join(map(str, unreviewed))
-    assert {(o, r) for o, _, r in allowed} == {(o, r) for o, _, r in found}, "stale entries"
+    assert not allowed - found, "stale entries"
     assert all(entry["source"] for entry in reviewed)

@@ -1,7 +1,11 @@
 """What a kill leaves: the journal holds every answered order, and the state comes back."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -65,14 +69,12 @@ def test_a_restart_keeps_tokens_consents_clock_keys_and_never_reuses_ids(own_san
     assert own_sandbox.http.get("/sandbox/clock").json()["offset_seconds"] == 60
     assert own_sandbox.http.get("/oidc/jwks").json() == keys
     tenants = own_sandbox.http.get("/sandbox/entra-tenants").json()
-    assert [row for row in tenants if row["id"] == account.tenant][0]["consented_clients"]
+    assert next(row for row in tenants if row["id"] == account.tenant)["consented_clients"]
     assert int(account.sell(1).json()["id"]) > int(subscription["id"])
 
 
 def test_the_clock_never_goes_back(own_sandbox: Any) -> None:
-    assert (
-        own_sandbox.http.post("/sandbox/clock", json={"advance_seconds": -1}).status_code == 422
-    )
+    assert own_sandbox.http.post("/sandbox/clock", json={"advance_seconds": -1}).status_code == 422
     moved = own_sandbox.http.post("/sandbox/clock", json={"advance_seconds": 10}).json()
     assert moved["offset_seconds"] == 10
     own_sandbox.http.post("/sandbox/reset")
@@ -89,10 +91,38 @@ def test_reset_goes_back_to_the_seed(own_sandbox: Any) -> None:
     assert own_sandbox.http.get("/sandbox/faults").json() == []
 
 
-def test_a_taken_port_is_named_and_the_process_stays_small(own_sandbox: Any) -> None:
-    status = open(f"/proc/{own_sandbox.process.pid}/status").read()
-    resident = int(status.partition("VmRSS:")[2].split()[0])
-    assert resident < 75 * 1024
+def test_the_process_stays_small(own_sandbox: Any) -> None:
+    status = Path(f"/proc/{own_sandbox.process.pid}/status").read_text()
+    resident_kib = int(status.partition("VmRSS:")[2].split()[0])
+    assert resident_kib < 75 * 1024
+
+
+def test_a_taken_port_is_named(sandbox: Any, tmp_path: Path) -> None:
+    settings = {"SANDBOX_PORT": str(sandbox.port), "SANDBOX_DATA_DIR": str(tmp_path)}
+    second = subprocess.run(
+        [sys.executable, "-m", "purser_sandbox.main"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert f"port {sandbox.port} on 127.0.0.1 is already taken" in second.stderr
+
+
+def test_a_data_directory_belongs_to_one_process(sandbox: Any) -> None:
+    settings = {"SANDBOX_PORT": "0", "SANDBOX_DATA_DIR": str(sandbox.data_dir)}
+    second = subprocess.run(
+        [sys.executable, "-m", "purser_sandbox.main"],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert "in use by another sandbox" in second.stderr
 
 
 def test_the_seed_sizes_are_settings(tmp_path: Any, sandbox: Any) -> None:

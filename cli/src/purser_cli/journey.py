@@ -33,10 +33,18 @@ class Journey:
             f"[dim]{time.monotonic() - self.started:6.2f}s[/] [bold]{step:<22}[/] {detail}"
         )
 
-    def seed(self) -> dict[str, Any]:
-        """The sandbox's demo data: credentials, customers and tenants."""
-        seed: dict[str, Any] = httpx.get(f"{self.sandbox}/sandbox/seed", timeout=10).json()
-        return seed
+    def account(self) -> dict[str, Any]:
+        """The sandbox's first marketplace account: its login, resellers and customers."""
+        seed = httpx.get(f"{self.sandbox}/sandbox/seed", timeout=10).raise_for_status().json()
+        account: dict[str, Any] = seed["accounts"][0]
+        return account
+
+    def customer(self, account: dict[str, Any], reseller: Answered) -> dict[str, Any]:
+        """The first customer of the reseller at the marketplace."""
+        sold_by = reseller["marketplace_reseller_id"]
+        own = next(r for r in account["resellers"] if r["id"] == sold_by)
+        customer: dict[str, Any] = own["customers"][0]
+        return customer
 
     def reseller(self, login: dict[str, Any]) -> Answered:
         """Add the reseller in two steps, and enable buying."""
@@ -79,9 +87,9 @@ class Journey:
 
     def tenant(self, customer: dict[str, Any]) -> Answered:
         """Add the customer and its tenant, with the administrator's consent."""
-        entra = customer["entra_tenant_id"]
+        entra = customer["entra_tenants"][0]
         for known in self.gateway.all("/v1/tenants"):
-            if known["entra_tenant_id"] == entra:
+            if known["entra_tenant_id"] == entra["id"]:
                 self.tell("tenant", f"{known['name']} is there already: {known['id']}")
                 return self.gateway.call("GET", f"/v1/tenants/{known['id']}")
         owner = self.gateway.call("POST", "/v1/customers", {"name": customer["name"]})
@@ -90,12 +98,12 @@ class Journey:
             "POST",
             f"/v1/customers/{owner['id']}/tenants",
             {
-                "entra_tenant_id": entra,
+                "entra_tenant_id": entra["id"],
                 "name": customer["name"],
-                "domain": customer["domain"],
+                "domain": entra["domain"],
             },
         )
-        self.tell("tenant registered", f"{customer['domain']}: {registered['id']}")
+        self.tell("tenant registered", f"{entra['domain']}: {registered['id']}")
         return registered
 
     def consent(self, tenant: Answered) -> Answered:
@@ -130,9 +138,8 @@ class Journey:
     def product(self, reseller: Answered) -> dict[str, Any]:
         """Find the product and map it to its Microsoft licence."""
         path = f"/v1/resellers/{reseller['id']}"
-        sold = next(p for p in self.gateway.all(f"{path}/products", mpn=MPN) if p["mpn"] == MPN)
-        names = ("mpn", "vendor", "subscription_period", "billing_period")
-        identity = {name: sold[name] for name in names}
+        sold = self.gateway.all(f"{path}/products", mpn=MPN)
+        identity: dict[str, Any] = sold[0]["product"]
         try:
             mapped = self.gateway.call(
                 "POST",
@@ -216,11 +223,9 @@ def demo(
     gateway = Gateway(gateway_url, fetch(f"{sandbox_url}/oidc", "admin", "purser-admin"))
     journey = Journey(gateway, sandbox_url)
     try:
-        seed = journey.seed()
-        reseller = journey.reseller(seed["logins"][0])
-        customer = next(
-            c for c in seed["customers"] if c["reseller_id"] == reseller["marketplace_reseller_id"]
-        )
+        account = journey.account()
+        reseller = journey.reseller(account["login"])
+        customer = journey.customer(account, reseller)
         tenant = journey.connect(journey.consent(journey.tenant(customer)), reseller, customer)
         bought = journey.buy(tenant, journey.product(reseller), quantity)
         journey.result(tenant, bought)

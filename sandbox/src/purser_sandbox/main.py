@@ -1,9 +1,11 @@
 """Wires the stand-ins into one process."""
 
 import errno
+import fcntl
 import logging
 import socket
 import sys
+from typing import BinaryIO
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -71,11 +73,31 @@ def _listen(settings: Settings) -> socket.socket:
     return own
 
 
+def _own(settings: Settings) -> BinaryIO:
+    """Holds the data directory, since two writers would damage its files."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    lock = (settings.data_dir / "lock").open("ab")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        sys.exit(
+            f"sandbox: {settings.data_dir} is in use by another sandbox; "
+            "stop it or set SANDBOX_DATA_DIR"
+        )
+    return lock
+
+
 def main() -> None:
     """Serves until SIGTERM or SIGINT."""
     settings = Settings()
     logging.basicConfig(level=settings.log_level.upper())
     own = _listen(settings)
+    with _own(settings):
+        _serve(settings, own)
+
+
+def _serve(settings: Settings, own: socket.socket) -> None:
     config = uvicorn.Config(
         build(settings),
         log_level=settings.log_level,

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -107,7 +108,9 @@ class Sandbox:
 
 
 @contextlib.contextmanager
-def running(command: list[str], env: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    command: list[str], env: dict[str, str], log: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("ab") as out:
         process = subprocess.Popen(command, env={**os.environ, **env}, stdout=out, stderr=out)
     try:
@@ -206,9 +209,7 @@ class Service:
         send_by = datetime.now(UTC) + timedelta(seconds=within)
         headers = {"Purser-Attempt": attempt, "Purser-Send-By": send_by.isoformat()}
         path = f"/internal/marketplace/{reseller['id']}/orders"
-        return await self.call(
-            "POST", path, peer="order", headers=headers, json=order, **options
-        )
+        return await self.call("POST", path, peer="order", headers=headers, json=order, **options)
 
     async def close(self, attempt: str) -> httpx.Response:
         return await self.call("POST", f"/internal/attempts/{attempt}/closure", peer="order")
@@ -323,7 +324,7 @@ class OwnProcess:
             "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
             "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
             "KEYS__KEK_DIR": str(told.keys.kek_dir),
-            "REGIONS": __import__("json").dumps(deployment.regions_json()),
+            "REGIONS": json.dumps(deployment.regions_json()),
             **changed,
         }
         command = [sys.executable, "-m", "reseller_service.main"]

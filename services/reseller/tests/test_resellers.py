@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from purser_common.clock import real_now
 from purser_common.testing import eventually, records
 
 
-def choice(verification: dict[str, Any], reseller_id: str, name: str | None = None) -> dict[str, Any]:
+def choice(
+    verification: dict[str, Any], reseller_id: str, name: str | None = None
+) -> dict[str, Any]:
     return {
         "verification_id": verification["id"],
         "display_name": name or f"Reseller {uuid.uuid4().hex[:10]}",
@@ -81,7 +82,7 @@ async def test_credentials_that_cannot_be_sent_are_refused_without_repeating_the
     answer = await service.verify(await sandbox.account(), **{field: value})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == f"/{field}"
-    assert "colon" in answer.text or value not in answer.text or not value
+    assert "has:colon" not in answer.text
 
 
 async def test_adding_takes_a_verified_reseller_with_buying_off(
@@ -219,9 +220,7 @@ async def test_buying_is_turned_on_by_a_purchaser_on_the_state_that_was_seen(
         "PATCH", path, json=body, etag=reseller["etag"], roles=("credential_admin",)
     )
     assert refused.status_code == 403
-    done = await service.call(
-        "PATCH", path, json=body, etag=reseller["etag"], roles=("purchaser",)
-    )
+    done = await service.call("PATCH", path, json=body, etag=reseller["etag"], roles=("purchaser",))
     assert (done.status_code, done.json()["buying_enabled"]) == (200, True)
     assert done.headers["etag"] == '"2"'
     stale = await service.call("PATCH", path, json=body, etag=reseller["etag"])
@@ -270,9 +269,7 @@ async def test_every_reseller_is_listed_once_page_by_page(service: Any, sandbox:
     assert set(added) <= set(listed)
 
 
-async def test_the_module_is_listed_with_its_counts_and_regions(
-    service: Any, sandbox: Any
-) -> None:
+async def test_the_module_is_listed_with_its_counts_and_regions(service: Any, sandbox: Any) -> None:
     await service.add(await sandbox.account())
     (module,) = (await service.call("GET", "/v1/marketplaces")).json()["items"]
     assert module["id"] == "ingram-micro-xvantage"
@@ -285,4 +282,3 @@ async def test_the_module_is_listed_with_its_counts_and_regions(
 async def test_calls_without_a_token_or_of_strangers_are_refused(service: Any) -> None:
     assert (await service.http.get("/v1/resellers")).status_code == 401
     assert (await service.call("GET", "/internal/resellers/x", peer="gateway")).status_code == 403
-    assert real_now().tzinfo is not None

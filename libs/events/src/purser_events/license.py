@@ -45,7 +45,9 @@ class LicenseChangeRequest(Published):
     marketplace_customer_id: str
     product: ProductIdentity
     product_name: str
-    sku_id: str | None = Field(description="Microsoft's SKU id; null: mapped to no licence.")
+    sku_id: str | None = Field(
+        default=None, description="Microsoft's SKU id; absent: mapped to no licence."
+    )
     sku_part_number: str | None = None
     quantity: int = Field(description="Seats wanted: those to buy.")
     po_number: str = Field(description="The purchase order number as a person typed it.")
@@ -133,13 +135,17 @@ class LicensePurchased(LicenseChangeFact):
     order_number: str
     po_number: str
     product: ProductIdentity
-    sku_id: str | None
+    sku_id: str | None = Field(
+        default=None, description="Microsoft's SKU id; absent: mapped to no licence."
+    )
     quantity_before: int = Field(ge=0, description="Seats of this subscription before.")
     quantity_after: int = Field(ge=0, description="Seats of this subscription now.")
     request_id: str
     requested_by: str
     origin: str = Field(description="`person` or `automation`.")
-    unit_price: Money | None = Field(description="What the customer pays per seat; null: unknown.")
+    unit_price: Money | None = Field(
+        default=None, description="What the customer pays per seat; absent: unknown."
+    )
 
 
 class ObservedOrder(Published):

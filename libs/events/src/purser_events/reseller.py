@@ -62,8 +62,10 @@ class LicenseMapping(Published):
     reseller_id: str
     product: ProductIdentity
     product_name: str
-    sku_id: str | None = Field(description="Microsoft's SKU id (GUID); null: no licence.")
-    sku_part_number: str | None = Field(examples=["SPB"])
+    sku_id: str | None = Field(
+        default=None, description="Microsoft's SKU id (GUID); absent: no licence."
+    )
+    sku_part_number: str | None = Field(default=None, examples=["SPB"])
     is_default: bool = Field(description="Automation buys this product for the SKU.")
     status: str = Field(default="mapped", description="`mapped` or `unmapped`.")
 

@@ -191,7 +191,8 @@ class Marketplace:
                 if matches(row):
                     yield row
             offset += len(page.data)
-            at_end = not page.data or (page.total is not None and offset >= page.total)
+            # A total below what was already received is no total: read on to an empty page.
+            at_end = not page.data or page.total == offset
             if at_end or not any(recent(row) for row in page.data):
                 return
             stale_pages = 0 if fresh else stale_pages + 1

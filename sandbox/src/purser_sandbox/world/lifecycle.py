@@ -70,12 +70,13 @@ class Lifecycle:
         """Takes in an executed order. An immediate change drops a scheduled one of the same
         subscription, as Microsoft does."""
         if order.type == "change" and not order.scheduled_on:
-            self._drop_scheduled(order.subscription_id)
+            self._drop_scheduled(order)
         self._world.save(order)
 
-    def _drop_scheduled(self, subscription_id: str | None) -> None:
-        for other in self._world.orders.values():
-            if other.unfinished and other.scheduled_on and other.subscription_id == subscription_id:
+    def _drop_scheduled(self, order: Order) -> None:
+        for other in self._world.customer_orders(order.customer_id):
+            same = other.subscription_id == order.subscription_id
+            if same and other.scheduled_on and other.unfinished:
                 other.status, other.status_code = "cancelled", "CL"
                 self._world.save(other)
 

@@ -199,23 +199,7 @@ def _past_purchase(
     start, end = bought.date(), term_end(bought.date(), product.subscription_period)
     while end <= now.date() and status == "active":
         start, end = end, term_end(end, product.subscription_period)
-    order = Order(
-        id=world.next_id(),
-        number=world.lifecycle.next_number("sales"),
-        type="sales",
-        customer_id=customer.id,
-        reseller_id=customer.reseller_id,
-        created_at=bought,
-        timing=Timing(submitted_seconds=0, processing_seconds=0),
-        po_number=f"PO-{key}",
-        lines=[OrderLine(product_id=product.id, quantity=Decimal(quantity), subscription_id=key)],
-        subscription_id=key,
-        tenant_id=tenant.id,
-        total=product.row(Decimal(quantity)).price * quantity,
-        status="completed",
-        status_code="CP",
-        provisioned_at=bought + timedelta(minutes=4),
-    )
+    order = _completed_order(world, customer, product, quantity, bought, key)
     subscription = Subscription(
         id=key,
         customer_id=customer.id,
@@ -245,6 +229,28 @@ def _past_purchase(
     world.save(subscription)
     world.save(order)
     return subscription
+
+
+def _completed_order(
+    world: World, customer: Customer, product: Product, quantity: int, bought: datetime, key: str
+) -> Order:
+    return Order(
+        id=world.next_id(),
+        number=world.lifecycle.next_number("sales"),
+        type="sales",
+        customer_id=customer.id,
+        reseller_id=customer.reseller_id,
+        created_at=bought,
+        timing=Timing(submitted_seconds=0, processing_seconds=0),
+        po_number=f"PO-{key}",
+        lines=[OrderLine(product_id=product.id, quantity=Decimal(quantity), subscription_id=key)],
+        subscription_id=key,
+        tenant_id=world.tenants_of(customer.id)[0].id,
+        total=product.row(Decimal(quantity)).price * quantity,
+        status="completed",
+        status_code="CP",
+        provisioned_at=bought + timedelta(minutes=4),
+    )
 
 
 def _odd_rows(world: World, customer: Customer, now: datetime) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from purser_common import outbox
-from purser_common.crypto import Sealed, Sealer
+from purser_common.crypto import SealBroken, Sealed, Sealer
 from purser_common.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from purser_common.mongo import (
     ASCENDING,
@@ -77,8 +77,13 @@ async def prove_keys(database: Database, vault: Vault) -> None:
             found = await database[collection].find_one(query, sort=[("sealed.kid", UP)])
             if found is None:
                 break
-            vault.open(found, collection)
             after = found["sealed"]["kid"]
+            try:
+                vault.open(found, collection)
+            except SealBroken:
+                raise SealBroken(
+                    f"key-encryption key {after} is not the one that sealed the stored credentials"
+                ) from None
 
 
 class Verifications:
@@ -93,7 +98,7 @@ class Verifications:
         document = await self._collection.find_one({"_id": request.id()})
         if document is None or not outbox.replayed(document, request):
             return None
-        return Verification.model_validate(document["state"])
+        return _verification(document)
 
     async def insert(
         self, verification: Verification, credentials: Credentials, request: Request
@@ -102,6 +107,7 @@ class Verifications:
         document: Document = {
             "_id": verification.id,
             "state": verification.model_dump(mode="json"),
+            "own_prices": verification.own_prices,
             "request_digest": request.digest,
             "sealed": self._vault.seal(credentials, VERIFICATIONS, verification.id),
             "sealed_until": verification.expires_at,
@@ -122,7 +128,7 @@ class Verifications:
                 errors=(FieldError("/verification_id", "POST /v1/reseller-verifications first"),),
             )
         credentials = self._vault.open(document, VERIFICATIONS) if "sealed" in document else None
-        return Verification.model_validate(document["state"]), credentials
+        return _verification(document), credentials
 
     async def forget(self, now: datetime) -> None:
         """Remove the credentials of what has expired."""
@@ -155,20 +161,23 @@ class Resellers:
         """What it takes to act for a reseller at the marketplace. Raises NotFound."""
         document = await self._document(id)
         return Account(
-            Reseller.model_validate(document["state"]), self._vault.open(document, RESELLERS)
+            Reseller.model_validate(document["state"]),
+            self._vault.open(document, RESELLERS),
+            document["own_prices"],
         )
 
     async def insert(
         self,
-        state: Reseller,
-        credentials: Credentials,
+        account: Account,
         facts: Sequence[Fact],
         cause: Cause,
         request: Request,
     ) -> Loaded[Reseller]:
         """Add a reseller. Raises Conflict for one that exists and for a name that is taken."""
+        state = account.reseller
         fields = _reseller_fields(state) | {
-            "sealed": self._vault.seal(credentials, RESELLERS, state.id)
+            "own_prices": account.own_prices,
+            "sealed": self._vault.seal(account.credentials, RESELLERS, state.id),
         }
         try:
             document = await self._outbox.insert(
@@ -355,6 +364,10 @@ class Egress:
                 raise Unavailable("the database is away", code="database_unavailable") from error
             raise
         return True
+
+
+def _verification(document: Document) -> Verification:
+    return Verification(**document["state"], own_prices=document["own_prices"])
 
 
 def _reseller_fields(state: Reseller) -> Document:

@@ -5,18 +5,32 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from purser_common.errors import Conflict, FieldError, Invalid, NotFound, Stale, VersionConflict
-from purser_common.identity import Caller
+from purser_common.errors import (
+    Conflict,
+    FieldError,
+    Invalid,
+    NotFound,
+    Problem,
+    Stale,
+    VersionConflict,
+)
+from purser_common.identity import ROLES, Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.tenant import Customer
 from tenant_connection_service import domain
-from tenant_connection_service.domain import Decision, ManagedTenant, PendingConnection
+from tenant_connection_service.domain import (
+    ConsentAsked,
+    Decision,
+    ManagedTenant,
+    PendingConnection,
+)
 
+ATTEMPTS = 3
 SERVICE = "service:tenant-connection"
 STEWARDS = ("credential_admin",)
-"""Who manages customers and tenants, beside platform admins."""
+"""Who manages customers and tenants, beside platform admins; for all customers or not at all."""
 
 
 class Customers(Protocol):
@@ -48,11 +62,11 @@ class Tenants(Protocol):
 
 
 class Resellers(Protocol):
-    """The reseller service."""
+    """The reseller service, called for a caller or, by a job, for this service itself."""
 
-    async def exists(self, reseller_id: str, cause: Cause) -> bool: ...
+    async def exists(self, reseller_id: str, caller: Caller | None, cause: Cause) -> bool: ...
     async def customer_name(
-        self, reseller_id: str, marketplace_customer_id: str, cause: Cause
+        self, reseller_id: str, customer_id: str, caller: Caller | None, cause: Cause
     ) -> str | None: ...
 
 
@@ -81,6 +95,7 @@ class Office:
     states: States
     now: Callable[[], datetime]
     real_now: Callable[[], datetime]
+    settle_after: timedelta
 
 
 async def add_customer(
@@ -104,10 +119,12 @@ async def register_tenant(
 ) -> Loaded[ManagedTenant]:
     """Register a customer's Microsoft 365 tenant (R37).
 
-    Raises NotFound for a foreign customer, Invalid, Conflict when the Entra tenant is registered.
+    Raises NotFound for a foreign customer, Forbidden, Invalid, Conflict when the Entra tenant is
+    registered.
     """
+    caller.require(*ROLES, customer=customer_id)
     customer = (await office.customers.load(customer_id)).state
-    caller.require(*STEWARDS, customer=customer_id)
+    caller.require(*STEWARDS)
     managed, facts = domain.registered(
         request.id(), customer, entra_tenant_id, name, tenant_domain, office.now()
     )
@@ -126,57 +143,89 @@ class ConsentRequest:
 async def request_consent(
     office: Office, tenant_id: str, caller: Caller, cause: Cause, request: Request
 ) -> ConsentRequest:
-    """Begin the consent (R39–R41): a signed, expiring, single-use state travels along."""
-    nonce = request.id()
-    expires_at = office.now() + domain.STATE_LIFE
+    """Begin the consent (R39–R41): a signed, expiring, single-use state travels along.
 
-    async def decide(loaded: Loaded[ManagedTenant]) -> Decision:
-        _manage(caller, loaded.state)
-        return domain.consent_requested(loaded.state, nonce)
+    Raises NotFound, Forbidden, Conflict when the same keyed call's request was answered or replaced.
+    """
+    nonce = request.id()
+    _manage(caller, (await office.tenants.load(tenant_id)).state)
+
+    async def decide(managed: ManagedTenant) -> Decision:
+        expires_at = office.now() + domain.STATE_LIFE
+        asked = ConsentAsked(nonce, expires_at, cause.correlation_id)
+        return domain.consent_requested(managed, asked)
 
     loaded = await office.tenants.replayed(tenant_id, request)
     if loaded is None:
         loaded = await _change(office, tenant_id, cause, decide, request)
-    else:
-        _manage(caller, loaded.state)
+    expires_at = domain.open_request(loaded.state, nonce).expires_at
     state = office.states.sign(tenant_id, nonce, expires_at)
     url = office.microsoft.consent_url(loaded.state.tenant.entra_tenant_id, state)
     return ConsentRequest(loaded, url, expires_at)
 
 
 async def accept_consent(
-    office: Office, state: str, entra_tenant_id: str, correlation_id: str
+    office: Office, state: str, entra_tenant_id: str
 ) -> Loaded[ManagedTenant]:
-    """Microsoft's answer: believed only when the tenant can then be read.
+    """Microsoft's answer that the administrator accepted: believed when the tenant can be read.
 
-    Raises Malformed for a forged or expired state, Conflict for a used one or when Microsoft does not
-    confirm the consent, Unavailable when Microsoft is away.
+    The state stays usable until then. Raises Malformed for a forged or expired state and for another
+    tenant's answer, Conflict for a used state and for what Microsoft does not confirm, Unavailable.
     """
+    tenant_id, nonce, cause = await _answering(office, state)
+
+    async def decide(managed: ManagedTenant) -> Decision:
+        domain.open_request(managed, nonce)
+        domain.require_own_answer(managed, entra_tenant_id)
+        if not await office.microsoft.consented(managed.tenant.entra_tenant_id):
+            raise Conflict(
+                "Microsoft does not confirm the consent yet; reload this page in a minute",
+                code="consent_not_confirmed",
+            )
+        return domain.consented(managed, office.now())
+
+    return await _change(office, tenant_id, cause, decide)
+
+
+async def decline_consent(office: Office, state: str) -> Loaded[ManagedTenant]:
+    """Microsoft's answer that nobody accepted; the state is used up.
+
+    Raises Malformed for a forged or expired state, Conflict for a used one.
+    """
+    tenant_id, nonce, cause = await _answering(office, state)
+
+    async def decide(managed: ManagedTenant) -> Decision:
+        domain.open_request(managed, nonce)
+        return domain.declined(managed)
+
+    return await _change(office, tenant_id, cause, decide)
+
+
+async def _answering(office: Office, state: str) -> tuple[str, str, Cause]:
     tenant_id, nonce = office.states.read(state, office.now())
-
-    async def decide(loaded: Loaded[ManagedTenant]) -> Decision:
-        domain.check_answer(loaded.state, nonce, entra_tenant_id)
-        if not await office.microsoft.consented(loaded.state.tenant.entra_tenant_id):
-            raise Conflict("Microsoft does not confirm the consent", code="consent_not_confirmed")
-        return domain.consented(loaded.state, office.now())
-
-    return await _change(office, tenant_id, Cause(SERVICE, correlation_id), decide)
+    managed = (await office.tenants.load(tenant_id)).state
+    asked = domain.open_request(managed, nonce)
+    return tenant_id, nonce, Cause(SERVICE, asked.correlation_id)
 
 
 async def add_tenant(
     office: Office, marketplace: str, tenant_id: str, caller: Caller, cause: Cause
 ) -> Loaded[ManagedTenant]:
-    """Add a tenant to a marketplace module; its consent is checked again before use (R34–R42)."""
-    if marketplace not in domain.MARKETPLACES:
-        raise NotFound(f"there is no marketplace {marketplace}")
+    """Add a tenant to a marketplace module; Microsoft is asked whether the consent stands (R34–R42).
 
-    async def decide(loaded: Loaded[ManagedTenant]) -> Decision:
-        _manage(caller, loaded.state)
-        tenant = loaded.state.tenant
-        if marketplace not in tenant.marketplaces and tenant.consent.status == "granted":
-            if not await office.microsoft.consented(tenant.entra_tenant_id):
-                raise domain.consent_required(tenant.id)
-        return domain.added(loaded.state, marketplace)
+    Raises NotFound, Forbidden, Conflict without consent, Unavailable when Microsoft is away.
+    """
+    _manage(caller, (await office.tenants.load(tenant_id)).state)
+    if marketplace not in domain.MARKETPLACES:
+        raise NotFound(f"there is no such marketplace; one of: {', '.join(domain.MARKETPLACES)}")
+
+    async def decide(managed: ManagedTenant) -> Decision:
+        tenant = managed.tenant
+        if marketplace in tenant.marketplaces:
+            return managed, ()
+        if not await office.microsoft.consented(tenant.entra_tenant_id):
+            raise domain.consent_required(tenant.id)
+        return domain.added(managed, marketplace, office.now())
 
     return await _change(office, tenant_id, cause, decide)
 
@@ -190,71 +239,120 @@ async def connect_tenant(
     caller: Caller,
     cause: Cause,
 ) -> Loaded[ManagedTenant]:
-    """Connect a tenant to a customer of a reseller (R45–R47).
+    """Connect a tenant to a customer of a reseller (R45–R47); the same again changes nothing.
 
     The reference is saved as pending, the reseller is asked, and then it is confirmed or withdrawn: of
-    a connection and a deletion that cross, at least one gives way (design §3). Raises NotFound, Stale,
-    Conflict, Invalid for an unknown marketplace customer, Unavailable.
+    a connection and a deletion that cross, at least one gives way (design §3). Raises NotFound,
+    Forbidden, Stale, Conflict (also for an unknown reseller), Invalid for an unknown marketplace
+    customer, Unavailable.
     """
-    loaded = await office.tenants.load(tenant_id)
-    _manage(caller, loaded.state)
-    wanted = PendingConnection(reseller_id, marketplace_customer_id, office.real_now())
-    pending = domain.connecting(loaded.state, wanted)
-    if pending is None:
+    now = office.real_now()
+    wanted = PendingConnection(
+        reseller_id,
+        marketplace_customer_id,
+        now + office.settle_after,
+        cause.actor,
+        cause.correlation_id,
+    )
+    _manage(caller, (await office.tenants.load(tenant_id)).state)
+
+    async def refer(loaded: Loaded[ManagedTenant]) -> Decision:
+        decision = domain.connecting(loaded.state, wanted, now)
+        if decision is not None and loaded.sequence != expected:
+            raise Stale("the tenant has changed since; read it again and decide again")
+        return decision or (loaded.state, ())
+
+    loaded = await _write(office, tenant_id, cause, refer)
+    if loaded.state.pending is None:
         return loaded
-    if loaded.sequence != expected:
-        raise Stale("this has changed since; read it again and decide again")
     try:
-        loaded = await office.tenants.save(loaded, pending, (), cause)
-    except VersionConflict as error:
-        raise Stale("this has changed since; read it again and decide again") from error
-    return await _settle(office, loaded, cause)
+        name = await _ask(office, wanted, caller, cause)
+    except Problem:
+        # Also when nobody answers: a reference that stays would come true behind the caller's back.
+        await _withdraw(office, tenant_id, wanted, cause)
+        raise
+    return await _confirm(office, tenant_id, wanted, name, cause)
 
 
-async def settle_pending(office: Office, lease: timedelta) -> bool:
-    """Settle a connection that a crash left pending, by asking again."""
-    loaded = await office.tenants.claim_pending(lease)
-    if loaded is None:
+async def settle_pending(office: Office) -> bool:
+    """Settle one connection that a crash left pending, by asking again; False when there is none.
+
+    Raises Unavailable when the reseller service cannot tell: it is asked again later.
+    """
+    loaded = await office.tenants.claim_pending(office.settle_after)
+    pending = loaded.state.pending if loaded else None
+    if loaded is None or pending is None:
         return False
+    tenant_id, cause = loaded.state.tenant.id, Cause(pending.actor, pending.correlation_id)
     try:
-        await _settle(office, loaded, Cause(SERVICE, f"pending-{loaded.state.tenant.id}"))
+        name = await _ask(office, pending, None, cause)
+        await _confirm(office, tenant_id, pending, name, cause)
     except (Conflict, Invalid):
-        return True  # withdrawn: that settles it as well
+        await _withdraw(office, tenant_id, pending, cause)
     return True
 
 
-async def _settle(
-    office: Office, loaded: Loaded[ManagedTenant], cause: Cause
-) -> Loaded[ManagedTenant]:
-    pending = loaded.state.pending
-    if pending is None:
-        return loaded
-    if not await office.resellers.exists(pending.reseller_id, cause):
-        await office.tenants.save(loaded, domain.withdrawn(loaded.state), (), cause)
+async def _ask(
+    office: Office, pending: PendingConnection, caller: Caller | None, cause: Cause
+) -> str:
+    """The marketplace customer's name. Raises Conflict, Invalid, Unavailable."""
+    reseller, customer = pending.reseller_id, pending.marketplace_customer_id
+    if not await office.resellers.exists(reseller, caller, cause):
         raise Conflict(
-            "there is no such reseller", code="reseller_required", missing_step="POST /v1/resellers"
+            "there is no such reseller; add it first, or name another",
+            code="reseller_required",
+            missing_step="POST /v1/resellers",
+            errors=(FieldError("/reseller_id", "one of GET /v1/resellers"),),
         )
-    name = await office.resellers.customer_name(
-        pending.reseller_id, pending.marketplace_customer_id, cause
-    )
+    name = await office.resellers.customer_name(reseller, customer, caller, cause)
     if name is None:
-        await office.tenants.save(loaded, domain.withdrawn(loaded.state), (), cause)
-        remedy = f"one of /v1/resellers/{pending.reseller_id}/customers"
+        remedy = f"one of GET /v1/resellers/{reseller}/customers"
         raise Invalid(
-            "the reseller has no such customer",
+            "the reseller has no such customer at the marketplace",
             code="unknown_marketplace_customer",
             errors=(FieldError("/marketplace_customer_id", remedy),),
         )
-    managed, facts = domain.connected(loaded.state, name, office.now())
-    return await office.tenants.save(loaded, managed, facts, cause)
+    return name
+
+
+async def _confirm(
+    office: Office, tenant_id: str, pending: PendingConnection, name: str, cause: Cause
+) -> Loaded[ManagedTenant]:
+    async def decide(managed: ManagedTenant) -> Decision:
+        return domain.connected(managed, pending, name, office.now())
+
+    return await _change(office, tenant_id, cause, decide)
+
+
+async def _withdraw(
+    office: Office, tenant_id: str, pending: PendingConnection, cause: Cause
+) -> None:
+    async def decide(managed: ManagedTenant) -> Decision:
+        return domain.withdrawn(managed, pending)
+
+    await _change(office, tenant_id, cause, decide)
 
 
 def _manage(caller: Caller, managed: ManagedTenant) -> None:
-    tenant = managed.tenant
-    caller.require(*STEWARDS, customer=tenant.customer_id, tenant=tenant.id)
+    """Raises NotFound for a tenant that the caller may not even see, Forbidden for one it may not manage."""
+    caller.require(*ROLES, customer=managed.tenant.customer_id, tenant=managed.tenant.id)
+    caller.require(*STEWARDS)
 
 
 async def _change(
+    office: Office,
+    tenant_id: str,
+    cause: Cause,
+    decide: Callable[[ManagedTenant], Awaitable[Decision]],
+    request: Request | None = None,
+) -> Loaded[ManagedTenant]:
+    async def of(loaded: Loaded[ManagedTenant]) -> Decision:
+        return await decide(loaded.state)
+
+    return await _write(office, tenant_id, cause, of, request)
+
+
+async def _write(
     office: Office,
     tenant_id: str,
     cause: Cause,
@@ -262,10 +360,10 @@ async def _change(
     request: Request | None = None,
 ) -> Loaded[ManagedTenant]:
     """Load, decide, save; decide again when somebody wrote meanwhile."""
-    for _ in range(3):
+    for _ in range(ATTEMPTS):
         loaded = await office.tenants.load(tenant_id)
         managed, facts = await decide(loaded)
-        if not facts:
+        if managed == loaded.state and not facts:
             return loaded
         try:
             return await office.tenants.save(loaded, managed, facts, cause, request)

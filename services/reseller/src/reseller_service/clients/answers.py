@@ -157,8 +157,14 @@ def matches(row: models.Product, filters: Mapping[str, str]) -> bool:
     )
 
 
-def catalog_product(row: models.Product, *, with_costs: bool) -> CatalogProduct | None:
-    """A row of the catalogue; None for one that does not say what identifies it."""
+def catalog_product(
+    row: models.Product, *, own_prices: bool, with_costs: bool
+) -> CatalogProduct | None:
+    """A row of the catalogue; None for one that does not say what identifies it.
+
+    A parent's `costs` and `prices` are its own dealings with the levels around it: what it charges is
+    what the reseller pays. So with its credentials the reseller's own figures are unknown (design §5).
+    """
     subscribed, billed = row.subscription_period, row.billing_period
     if row.mpn is None or subscribed is None or billed is None:
         return None
@@ -176,8 +182,8 @@ def catalog_product(row: models.Product, *, with_costs: bool) -> CatalogProduct 
         maximum_quantity=most,
         billing_model=row.billing_model,
         depends_on=tuple(one.mpn for one in row.depends_on if one.mpn),
-        prices=_prices(row.prices),
-        costs=_prices(row.costs) if with_costs else None,
+        prices=_prices(row.prices) if own_prices else (),
+        costs=_prices(row.costs) if own_prices and with_costs else None,
     )
 
 

@@ -117,11 +117,11 @@ class Marketplace:
 
     async def product(self, reseller_id: str, product: ProductIdentity) -> CatalogProduct | None:
         """The catalogue's row of a product, without costs; None when it is not sold."""
-        async with self._api(reseller_id) as (api, _):
+        async with self._api(reseller_id) as (api, account):
             rows = api.products(mpn=product.mpn, vendor=product.vendor)
             async with aclosing(rows) as found:  # type: ignore[type-var]
                 async for row in found:
-                    sold = catalog_product(row, with_costs=False)
+                    sold = catalog_product(row, own_prices=account.own_prices, with_costs=False)
                     if sold is not None and same_product(sold.product, product):
                         return sold
         return None
@@ -130,10 +130,15 @@ class Marketplace:
         self, reseller_id: str, filters: Mapping[str, str], offset: int, limit: int, costs: bool
     ) -> tuple[list[CatalogProduct], int | None]:
         """A page of the live catalogue and the next offset. Rows that nothing identifies are left out."""
+        account = await self._load(reseller_id)
         rows, following = await self._page(
             models.Product, reseller_id, "products", filters, offset, limit
         )
-        sold = [catalog_product(row, with_costs=costs) for row in rows if matches(row, filters)]
+        sold = [
+            catalog_product(row, own_prices=account.own_prices, with_costs=costs)
+            for row in rows
+            if matches(row, filters)
+        ]
         return [product for product in sold if product is not None], following
 
     async def customers(

@@ -13,6 +13,7 @@ from purser_events.envelope import Fact
 from purser_events.reseller import Reseller
 from reseller_service.domain import resellers as rules
 from reseller_service.domain.resellers import (
+    Account,
     Credentials,
     Proof,
     Region,
@@ -40,8 +41,7 @@ class Resellers(Protocol):
     async def replayed(self, request: Request) -> Loaded[Reseller] | None: ...
     async def insert(
         self,
-        state: Reseller,
-        credentials: Credentials,
+        account: Account,
         facts: Sequence[Fact],
         cause: Cause,
         request: Request,
@@ -133,7 +133,8 @@ async def add_reseller(
     state, facts = rules.reseller_added(
         request.id(), verification, choice.display_name, reseller, now
     )
-    return await registry.resellers.insert(state, credentials, facts, cause, request)
+    account = Account(state, credentials, verification.own_prices)
+    return await registry.resellers.insert(account, facts, cause, request)
 
 
 async def change_reseller(

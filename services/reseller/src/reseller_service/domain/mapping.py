@@ -50,9 +50,14 @@ class CatalogProduct(BaseModel):
     depends_on: tuple[str, ...] = Field(
         description="MPNs that the marketplace adds to an order when the customer lacks them."
     )
-    prices: tuple[CatalogPrice, ...] = Field(description="What the reseller charges; indicative.")
+    prices: tuple[CatalogPrice, ...] = Field(
+        description=(
+            "What the reseller charges its customers; indicative. Empty: unknown, as with a parent's "
+            "credentials."
+        )
+    )
     costs: tuple[CatalogPrice, ...] | None = Field(
-        description="What the reseller pays; null unless you are a price admin."
+        description="What the reseller pays; null: unknown, or you are no price admin."
     )
 
     @property

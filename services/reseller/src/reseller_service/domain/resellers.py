@@ -68,6 +68,8 @@ class Verification(BaseModel):
     account_kind: str = Field(description="`parent`: sees resellers below it; `leaf`: itself only.")
     resellers: tuple[VisibleReseller, ...] = Field(description="Those to choose from.")
     expires_at: AwareDatetime
+    own_prices: bool = Field(exclude=True)
+    """Whether the catalogue's figures are surely the reseller's own; not shown."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Account:
 
     reseller: Reseller
     credentials: Credentials
+    own_prices: bool
 
 
 def region_named(regions: Sequence[Region], code: str) -> Region:
@@ -107,7 +110,8 @@ def verified(id: str, region: Region, proof: Proof, now: datetime) -> Verificati
     """The verification that a proof gives (R17).
 
     A parent lists the resellers below it. A leaf's list is refused, empty, or only itself; its one
-    reseller is derived from its customers, or named and proven when it is added.
+    reseller is derived from its customers, or named and proven when it is added. Who lists just one
+    reseller may also be its parent, whose prices are that reseller's costs: then they are not its own.
     """
     listed = proof.listed or ()
     leaf = not listed or (
@@ -120,6 +124,7 @@ def verified(id: str, region: Region, proof: Proof, now: datetime) -> Verificati
         account_kind=LEAF if leaf else PARENT,
         resellers=resellers,
         expires_at=now + VERIFICATION_LIFE,
+        own_prices=not listed,
     )
 
 
