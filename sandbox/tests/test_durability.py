@@ -111,8 +111,9 @@ def test_a_taken_port_is_named(sandbox: Any, tmp_path: Path) -> None:
     assert f"port {sandbox.port} on 127.0.0.1 is already taken" in second.stderr
 
 
-def test_a_data_directory_belongs_to_one_process(sandbox: Any) -> None:
-    settings = {"SANDBOX_PORT": "0", "SANDBOX_DATA_DIR": str(sandbox.data_dir)}
+def test_a_data_directory_belongs_to_one_process(sandbox: Any, tmp_path: Path) -> None:
+    free = type(sandbox)(tmp_path).port
+    settings = {"SANDBOX_PORT": str(free), "SANDBOX_DATA_DIR": str(sandbox.data_dir)}
     second = subprocess.run(
         [sys.executable, "-m", "purser_sandbox.main"],
         env={**os.environ, **settings},

@@ -38,9 +38,14 @@ def ownerless(root: Path) -> list[str]:
         and isinstance(node.func, ast.Name)
         and node.func.id == "_topics"
         and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
     }
     assert owners, "no owner was found: how topics are declared has changed"
-    return sorted(str(o) for o in owners if not (root / f"services/{o}/pyproject.toml").is_file())
+    return sorted(
+        str(owner)
+        for owner in owners
+        if not (root / "services" / str(owner) / "pyproject.toml").is_file()
+    )
 
 
 def declared_groups(root: Path) -> set[str]:
@@ -55,7 +60,7 @@ def declared_groups(root: Path) -> set[str]:
                     and node.func.attr == "subscribe"
                     and isinstance(node.args[0], ast.Constant)
                 ):
-                    groups.add(f"{service.name}.{node.args[0].value}")
+                    groups.add(f"{service.name}.{node.args[0].value!s}")
     return groups
 
 

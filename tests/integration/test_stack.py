@@ -96,6 +96,7 @@ async def test_a_killed_program_is_supervised_back_and_everything_ends(tmp_path:
     stack.up()
     try:
         pids = {stack.pid(server) for server in SERVERS}
+        await eventually(lambda: stack.supervision.state("mongo") == "RUNNING")
         killed = stack.kill("mongo")
         await eventually(lambda: stack.pid("mongo") not in (0, killed), within=10)
         stack.await_ready(("mongo",), within=10)

@@ -16,7 +16,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SANDBOX_", extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = Field(default=8610, ge=0, le=65535)
+    port: int = Field(default=8610, ge=1, le=65535)
     data_dir: Path = Path(".local/sandbox")
     public_url: str = ""
     """Address that browsers and services use; default ``http://HOST:PORT``."""

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
 import subprocess
 import sys
 import uuid
@@ -105,6 +103,12 @@ class Sandbox:
         params = {"login_id": account["login"]["id"], "method": method, "path": path}
         found: list[dict[str, Any]] = await self.ask("GET", "/calls", params=params)
         return found
+
+
+@pytest.fixture(scope="session")
+def launched() -> Callable[..., Any]:
+    """Runs a program, its output in a file, and kills it at the end."""
+    return running
 
 
 @contextlib.contextmanager
@@ -295,64 +299,6 @@ async def database(deployment: Deployment) -> AsyncIterator[chassis_mongo.Databa
     client = chassis_mongo.connect(deployment.mongo)
     yield client[deployment.mongo.database]
     await chassis_mongo.close(client)
-
-
-class OwnProcess:
-    """The service as a process that can be killed, stopped and started again."""
-
-    def __init__(self, deployment: Deployment, home: Path) -> None:
-        self._deployment = deployment
-        self._stack = contextlib.ExitStack()
-        self._port = testing.free_port()
-        self.log = home / "reseller.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False
-        )
-        self.service = Service(self.http, deployment.keys)
-
-    def launch(self, **changed: str) -> "subprocess.Popen[bytes]":
-        """Start it, without waiting."""
-        deployment = self._deployment
-        told = deployment.settings()
-        env = {
-            "ENVIRONMENT": "test",
-            "HTTP__PORT": str(self._port),
-            "MONGO__URL": told.mongo.url,
-            "MONGO__DATABASE": told.mongo.database,
-            "KAFKA__BOOTSTRAP_SERVERS": told.kafka.bootstrap_servers,
-            "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
-            "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
-            "KEYS__KEK_DIR": str(told.keys.kek_dir),
-            "REGIONS": json.dumps(deployment.regions_json()),
-            **changed,
-        }
-        command = [sys.executable, "-m", "reseller_service.main"]
-        self.process = self._stack.enter_context(running(command, env, self.log))
-        return self.process
-
-    async def start(self, **changed: str) -> Service:
-        """Start it and wait until it is ready."""
-        self.launch(**changed)
-        await testing.eventually(lambda: answers(self.http, "/health/ready"), within=30)
-        return self.service
-
-    async def end(self, how: signal.Signals) -> int:
-        """Send a signal and wait for the end; answers the exit code."""
-        assert self.process is not None
-        self.process.send_signal(how)
-        return await asyncio.to_thread(self.process.wait, 30)
-
-    async def close(self) -> None:
-        await self.http.aclose()
-        self._stack.close()
-
-
-@pytest.fixture
-async def own_process(deployment: Deployment, tmp_path: Path) -> AsyncIterator[OwnProcess]:
-    process = OwnProcess(deployment, tmp_path)
-    yield process
-    await process.close()
 
 
 @pytest.fixture

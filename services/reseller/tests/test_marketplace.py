@@ -205,9 +205,11 @@ async def test_a_429_on_a_live_list_pauses_too_and_the_pause_ends(
 ) -> None:
     account = await sandbox.account()
     reseller = await service.add(account)
-    await sandbox.fault(account, route="GET /products", kind="rate_limit", retry_after=1)
+    await sandbox.fault(account, route="GET /products", kind="rate_limit", retry_after=2)
     path = f"/v1/resellers/{reseller['id']}/products"
     assert (await service.call("GET", path)).status_code == 503
+    paused = await forward(service, reseller, "customers")
+    assert (paused.status_code, paused.json()["code"]) == (503, "account_paused")
 
     async def reads_again() -> bool:
         return bool((await service.call("GET", path)).status_code == 200)

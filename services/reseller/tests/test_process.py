@@ -2,19 +2,88 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from purser_common.testing import eventually, records
+from purser_common.testing import eventually, free_port, records
 
 Order = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class OwnProcess:
+    """The service as a process that can be killed, stopped and started again."""
+
+    def __init__(self, deployment: Any, service: Any, launched: Any, home: Path) -> None:
+        self._deployment = deployment
+        self._launched = launched
+        self._stack = contextlib.ExitStack()
+        self._port = free_port()
+        self.log = home / "reseller.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False
+        )
+        self.service = type(service)(self.http, deployment.keys)
+
+    def launch(self, **changed: str) -> "subprocess.Popen[bytes]":
+        """Start it, without waiting."""
+        deployment = self._deployment
+        told = deployment.settings()
+        env = {
+            "ENVIRONMENT": "test",
+            "HTTP__PORT": str(self._port),
+            "MONGO__URL": told.mongo.url,
+            "MONGO__DATABASE": told.mongo.database,
+            "KAFKA__BOOTSTRAP_SERVERS": told.kafka.bootstrap_servers,
+            "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
+            "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
+            "KEYS__KEK_DIR": str(told.keys.kek_dir),
+            "REGIONS": json.dumps(deployment.regions_json()),
+            **changed,
+        }
+        command = [sys.executable, "-m", "reseller_service.main"]
+        self.process = self._stack.enter_context(self._launched(command, env, self.log))
+        return self.process
+
+    async def start(self, **changed: str) -> Any:
+        """Start it and wait until it is ready."""
+        self.launch(**changed)
+        await eventually(self._ready, within=30)
+        return self.service
+
+    async def _ready(self) -> bool:
+        with contextlib.suppress(httpx.HTTPError):
+            return (await self.http.get("/health/ready")).status_code == 200
+        return False
+
+    async def end(self, how: signal.Signals) -> int:
+        """Send a signal and wait for the end; answers the exit code."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return await asyncio.to_thread(self.process.wait, 30)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        self._stack.close()
+
+
+@pytest.fixture
+async def own_process(
+    deployment: Any, service: Any, launched: Any, tmp_path: Path
+) -> AsyncIterator[OwnProcess]:
+    process = OwnProcess(deployment, service, launched, tmp_path)
+    yield process
+    await process.close()
 
 
 async def noted(database: Any, attempt: str) -> bool:

@@ -69,7 +69,7 @@ async def _prove_keys(settings: Settings) -> None:
     """Open something sealed with each key that is in use, as soon as MongoDB answers."""
     vault = _vault(settings)
     client = mongo.connect(settings.mongo)
-    deadline = time.monotonic() + PATIENCE
+    deadline, told = time.monotonic() + PATIENCE, False
     try:
         while True:
             try:
@@ -77,7 +77,9 @@ async def _prove_keys(settings: Settings) -> None:
             except mongo.PyMongoError as error:
                 if not mongo.is_away(error) or time.monotonic() > deadline:
                     raise SystemExit(f"gave up waiting for MongoDB: {error}") from error
-                sys.stderr.write("waiting for MongoDB\n")
+                if not told:
+                    sys.stderr.write(f"waiting for MongoDB: {error}\n")
+                told = True
     finally:
         await mongo.close(client)
 

@@ -3,18 +3,27 @@
 import base64
 import hmac
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import httpx
 
+from purser_common import logs
 from purser_common.crypto import keyed_digest
 from purser_common.errors import Malformed, NotFound, Unavailable
+from purser_common.identity import Caller
 from purser_common.telemetry import Cause
 from purser_common.web import Peer
 
-CONSENT_REFUSED = frozenset({65001, 700016, 7000229})
-"""Microsoft's codes for an application that the tenant has not consented to, or no longer does."""
+SCOPE = "https://graph.microsoft.com/.default"
+CONSENT_REFUSED = frozenset({65001, 700016, 7000229, 90002})
+"""Microsoft's codes for an application that the tenant has not consented to or no longer does, and for
+a tenant that does not exist."""
+GRAPH_REFUSED = frozenset({401, 403})
+
+_log = logs.get(__name__)
 
 
 class Resellers:
@@ -23,23 +32,26 @@ class Resellers:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
-    async def exists(self, reseller_id: str, cause: Cause) -> bool:
-        """Whether tenants may be connected to this reseller."""
+    async def exists(self, reseller_id: str, caller: Caller | None, cause: Cause) -> bool:
+        """Whether tenants may be connected to this reseller. Raises Unavailable."""
+        path = f"/internal/resellers/{quote(reseller_id, safe='')}"
         try:
-            path = f"/internal/resellers/{quote(reseller_id, safe='')}"
-            found = await self._peer.json("GET", path, cause=cause)
+            found = await self._peer.json("GET", path, caller=caller, cause=cause)
         except NotFound:
             return False
         return bool(found["status"] == "active")
 
     async def customer_name(
-        self, reseller_id: str, marketplace_customer_id: str, cause: Cause
+        self, reseller_id: str, customer_id: str, caller: Caller | None, cause: Cause
     ) -> str | None:
-        """The name of a reseller's customer at the marketplace; None when it has no such customer."""
-        customer = quote(marketplace_customer_id, safe="")
-        path = f"/internal/resellers/{reseller_id}/marketplace-customers/{customer}"
+        """The name of a reseller's customer at the marketplace; None when it has no such customer.
+
+        Raises Unavailable.
+        """
+        reseller, customer = quote(reseller_id, safe=""), quote(customer_id, safe="")
+        path = f"/internal/resellers/{reseller}/marketplace-customers/{customer}"
         try:
-            found = await self._peer.json("GET", path, cause=cause)
+            found = await self._peer.json("GET", path, caller=caller, cause=cause, timeout=20.0)
         except NotFound:
             return None
         return str(found["name"])
@@ -69,45 +81,70 @@ class Microsoft:
         query = {
             "client_id": self._client_id,
             "redirect_uri": self._callback,
-            "scope": "https://graph.microsoft.com/.default",
+            "scope": SCOPE,
             "state": state,
         }
         return f"{self._login}/{entra_tenant_id}/v2.0/adminconsent?{urlencode(query)}"
 
     async def consented(self, entra_tenant_id: str) -> bool:
-        """Whether an app-only token of the tenant reads it now. Raises Unavailable."""
+        """Whether an app-only token of the tenant reads the tenant now.
+
+        Raises Unavailable when Microsoft does not say: away, or not content with the application itself.
+        """
+        token = await self._token(entra_tenant_id)
+        if token is None:
+            return False
+        headers = {"Authorization": f"Bearer {token}"}
+        status, body = await self._ask("GET", f"{self._graph}/organization", headers=headers)
+        if status in GRAPH_REFUSED:
+            return False
+        organizations = body.get("value")
+        if status != 200 or not isinstance(organizations, list):
+            raise _away(f"Graph answered {status}")
+        return any(
+            isinstance(row, Mapping) and str(row.get("id")).lower() == entra_tenant_id
+            for row in organizations
+        )
+
+    async def _token(self, entra_tenant_id: str) -> str | None:
+        """An app-only token; None without consent."""
         form = {
             "grant_type": "client_credentials",
             "client_id": self._client_id,
             "client_secret": self._client_secret,
-            "scope": "https://graph.microsoft.com/.default",
+            "scope": SCOPE,
         }
+        url = f"{self._login}/{entra_tenant_id}/oauth2/v2.0/token"
+        status, body = await self._ask("POST", url, data=form)
+        token, codes = body.get("access_token"), body.get("error_codes")
+        if status == 200 and isinstance(token, str) and token:
+            return token
+        said = set(codes) if isinstance(codes, list) else set()
+        if 400 <= status < 500 and said & CONSENT_REFUSED:
+            return None
+        named = ", ".join(f"AADSTS{code}" for code in sorted(said, key=str))
+        raise _away(f"the login answered {status} {named}".rstrip())
+
+    async def _ask(self, method: str, url: str, **sent: Any) -> tuple[int, Mapping[str, Any]]:
         try:
-            answer = await self._http.post(
-                f"{self._login}/{entra_tenant_id}/oauth2/v2.0/token", data=form, timeout=10
-            )
-            body = answer.json()
-            if not answer.is_success:
-                if CONSENT_REFUSED & set(body.get("error_codes", ())):
-                    return False
-                raise _away()
-            headers = {"Authorization": f"Bearer {body['access_token']}"}
-            read = await self._http.get(f"{self._graph}/organization", headers=headers, timeout=10)
-        except (httpx.HTTPError, ValueError, KeyError) as error:
-            raise _away() from error
-        if read.status_code >= 500 or read.status_code == 429:
-            raise _away()
-        return read.is_success
+            answer = await self._http.request(method, url, timeout=10.0, **sent)
+            body = answer.json() if answer.status_code < 500 else {}
+        except (httpx.HTTPError, ValueError) as error:
+            raise _away(type(error).__name__) from error
+        return answer.status_code, body if isinstance(body, Mapping) else {}
 
 
-def _away() -> Unavailable:
-    return Unavailable("Microsoft cannot be asked now", code="microsoft_unavailable")
+def _away(why: str) -> Unavailable:
+    _log.warning("Microsoft does not say whether consent stands", why=why)
+    return Unavailable(f"Microsoft cannot be asked now ({why})", code="microsoft_unavailable")
 
 
 class States:
-    """The `state` of a consent: signed, expiring; its nonce makes it single-use (R41)."""
+    """The `state` of a consent: signed and expiring; its nonce makes it single-use (R41)."""
 
     def __init__(self, key: bytes) -> None:
+        if len(key) < 32:
+            raise ValueError("the key that signs the consent's state must have 32 bytes or more")
         self._key = key
 
     def sign(self, tenant_id: str, nonce: str, expires_at: datetime) -> str:
@@ -117,16 +154,19 @@ class States:
         return f"{body}.{self._mac(body)}"
 
     def read(self, state: str, now: datetime) -> tuple[str, str]:
-        """(tenant, nonce). Raises Malformed for a forged or expired state."""
+        """(tenant, nonce). Raises Malformed for a forged or expired state; `now` is business time."""
         body, _, mac = state.partition(".")
         if not hmac.compare_digest(mac.encode(), self._mac(body).encode()):
-            raise Malformed("the state is not one of ours", code="consent_state_invalid")
-        tenant_id, nonce, expires_at = json.loads(
-            base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-        )
+            raise _invalid("the state of this consent is not one that Purser has signed")
+        raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+        tenant_id, nonce, expires_at = json.loads(raw)
         if datetime.fromisoformat(expires_at) <= now:
-            raise Malformed("the consent took too long; begin again", code="consent_state_expired")
+            raise _invalid("the consent took longer than it may; request it again")
         return tenant_id, nonce
 
     def _mac(self, body: str) -> str:
         return keyed_digest(self._key, b"consent-state", body.encode())
+
+
+def _invalid(detail: str) -> Malformed:
+    return Malformed(detail, code="consent_state_invalid")

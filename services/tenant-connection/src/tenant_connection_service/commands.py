@@ -151,6 +151,8 @@ async def request_consent(
     _manage(caller, (await office.tenants.load(tenant_id)).state)
 
     async def decide(managed: ManagedTenant) -> Decision:
+        if managed.consent_asked is not None and managed.consent_asked.nonce == nonce:
+            return managed, ()  # the same call has come twice at once
         expires_at = office.now() + domain.STATE_LIFE
         asked = ConsentAsked(nonce, expires_at, cause.correlation_id)
         return domain.consent_requested(managed, asked)
@@ -164,9 +166,7 @@ async def request_consent(
     return ConsentRequest(loaded, url, expires_at)
 
 
-async def accept_consent(
-    office: Office, state: str, entra_tenant_id: str
-) -> Loaded[ManagedTenant]:
+async def accept_consent(office: Office, state: str, entra_tenant_id: str) -> Loaded[ManagedTenant]:
     """Microsoft's answer that the administrator accepted: believed when the tenant can be read.
 
     The state stays usable until then. Raises Malformed for a forged or expired state and for another

@@ -80,7 +80,9 @@ def registered(
     errors: list[FieldError] = []
     if not _GUID.fullmatch(entra):
         errors.append(
-            FieldError("/entra_tenant_id", "the directory (tenant) id: a GUID in its 8-4-4-4-12 form")
+            FieldError(
+                "/entra_tenant_id", "the directory (tenant) id: a GUID in its 8-4-4-4-12 form"
+            )
         )
     if not _DOMAIN.fullmatch(host):
         errors.append(FieldError("/domain", "a domain of the tenant: northwind.onmicrosoft.com"))

@@ -8,14 +8,15 @@ from purser_common.clock import real_now
 from purser_common.identity import read_secret
 from purser_common.settings import load
 from purser_common.web import Process
-from tenant_connection_service import clients, store, views
-from tenant_connection_service.api import internal, tenants
-from tenant_connection_service.commands import Office, settle_pending
+from tenant_connection_service import clients, jobs, store
+from tenant_connection_service.api import consent, internal, tenants
+from tenant_connection_service.commands import Office
 from tenant_connection_service.settings import Settings
+from tenant_connection_service.views import Views
 
 
 def build(settings: Settings) -> FastAPI:
-    """Wire the service."""
+    """Wire the service. Raises OSError for a key or secret file that is not there, ValueError."""
     process = Process(
         "tenant-connection",
         settings,
@@ -39,17 +40,14 @@ def build(settings: Settings) -> FastAPI:
         clients.States(settings.hmac_key_file.read_bytes()),
         process.clock.now,
         real_now,
+        timedelta(seconds=settings.settle_after_seconds),
     )
-
-    async def settle() -> bool:
-        return await settle_pending(office, timedelta(seconds=30))
-
-    process.job("tenant-connection.settle", settle, every=5.0)
-    shown = views.Views(process.database)
+    jobs.declare(process, office)
+    views = Views(process.database)
     app = process.app(
-        "Purser tenant-connection",
-        "Customers, tenants, consent and connection.",
-        [tenants.router(office, shown), internal.router(office, shown)],
+        "Purser tenant-connection service",
+        "Customers, their tenants, consent, and the connection to marketplace customers.",
+        [tenants.router(office, views), consent.router(office), internal.router(views)],
     )
     app.state.process = process
     return app
@@ -57,7 +55,11 @@ def build(settings: Settings) -> FastAPI:
 
 def main() -> None:
     """Run the service."""
-    app = build(load(Settings))
+    settings = load(Settings)
+    try:
+        app = build(settings)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"a key or secret file cannot be used: {error}") from None
     process: Process = app.state.process
     process.serve(app)
 

@@ -18,10 +18,10 @@ from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.tenant import Customer, Tenant
-from tenant_connection_service.domain import ManagedTenant, PendingConnection
+from tenant_connection_service.domain import ConsentAsked, ManagedTenant, PendingConnection
 
 CUSTOMERS, TENANTS = "customers", "tenants"
-SETTLE_AFTER = timedelta(seconds=30)
+UNSEEN = "there is no such object, or it is not yours to see"
 INDEXES = (
     Index(CUSTOMERS, (("added_at", DESCENDING), ("_id", DESCENDING))),
     Index(TENANTS, (("entra_tenant_id", ASCENDING),), unique=True),
@@ -48,7 +48,7 @@ class Customers:
         """A customer. Raises NotFound."""
         document = await self._collection.find_one({"_id": id})
         if document is None:
-            raise NotFound("there is no such customer")
+            raise NotFound(UNSEEN)
         return _customer(document)
 
     async def insert(
@@ -77,7 +77,7 @@ class Tenants:
         """A tenant. Raises NotFound."""
         document = await self._collection.find_one({"_id": id})
         if document is None:
-            raise NotFound("there is no such tenant")
+            raise NotFound(UNSEEN)
         return _tenant(document)
 
     async def replayed(self, id: str, request: Request) -> Loaded[ManagedTenant] | None:
@@ -104,7 +104,7 @@ class Tenants:
             return earlier
         held = await self._collection.find_one({"entra_tenant_id": tenant.entra_tenant_id})
         raise Conflict(
-            "this Entra tenant is registered",
+            "this Entra tenant is registered already",
             code="tenant_exists",
             tenant_id=held["_id"] if held else None,
         )
@@ -132,18 +132,17 @@ class Tenants:
 
 def _fields(managed: ManagedTenant) -> Document:
     """Everything that is written; None unsets."""
-    tenant, pending = managed.tenant, managed.pending
-    held = tenant.connection
-    reference = held.reseller_id if held else (pending.reseller_id if pending else None)
+    tenant, pending, asked = managed.tenant, managed.pending, managed.consent_asked
+    reference = tenant.connection or pending
     return {
         "state": tenant.model_dump(mode="json"),
         "customer_id": tenant.customer_id,
         "entra_tenant_id": tenant.entra_tenant_id,
         "registered_at": tenant.registered_at,
-        "reseller_id": reference,
-        "consent_nonce": managed.consent_nonce,
-        "pending": asdict(pending) if pending else None,
-        "settle_at": pending.since + SETTLE_AFTER if pending else None,
+        "reseller_id": reference.reseller_id if reference else None,
+        "consent_asked": asdict(asked) if asked else None,
+        "pending_connection": asdict(pending) if pending else None,
+        "settle_at": pending.settle_at if pending else None,
     }
 
 
@@ -152,10 +151,10 @@ def _customer(document: Document) -> Loaded[Customer]:
 
 
 def _tenant(document: Document) -> Loaded[ManagedTenant]:
-    pending = document.get("pending")
+    asked, pending = document.get("consent_asked"), document.get("pending_connection")
     managed = ManagedTenant(
         Tenant.model_validate(document["state"]),
-        document.get("consent_nonce"),
+        ConsentAsked(**asked) if asked else None,
         PendingConnection(**pending) if pending else None,
     )
     return Loaded(managed, Stamp.of(document))

@@ -18,16 +18,22 @@ class Views:
 
     async def customers(self, caller: Caller, after: str | None, limit: int) -> dict[str, Any]:
         """Customers, newest first."""
-        allowed = scope_filter(caller.scopes(*ROLES), customer="_id", tenant="tenant_id")
-        return await _newest(self._customers, "added_at", allowed, {}, after, limit)
+        scopes = caller.scopes(*ROLES)
+        whole = frozenset(scope for scope in scopes if not scope.startswith("tenant/"))
+        allowed = scope_filter(whole, customer="_id", tenant="_id")
+        return await _newest(self._customers, "added_at", allowed, after, limit)
 
-    async def tenants(
-        self, caller: Caller, customer_id: str | None, after: str | None, limit: int
-    ) -> dict[str, Any]:
+    async def tenants(self, caller: Caller, after: str | None, limit: int) -> dict[str, Any]:
         """Tenants, newest first."""
         allowed = scope_filter(caller.scopes(*ROLES), customer="customer_id", tenant="_id")
-        own = {"customer_id": customer_id} if customer_id else {}
-        return await _newest(self._tenants, "registered_at", allowed, own, after, limit)
+        return await _newest(self._tenants, "registered_at", allowed, after, limit)
+
+    async def customer_tenants(
+        self, customer_id: str, after: str | None, limit: int
+    ) -> dict[str, Any]:
+        """A customer's tenants, newest first."""
+        own = {"customer_id": customer_id}
+        return await _newest(self._tenants, "registered_at", own, after, limit)
 
     async def customer(self, id: str) -> Document | None:
         """A customer's document."""
@@ -44,21 +50,17 @@ class Views:
 
 
 async def _newest(
-    collection: Collection,
-    time: str,
-    allowed: dict[str, Any] | None,
-    own: dict[str, Any],
-    after: str | None,
-    limit: int,
+    collection: Collection, time: str, allowed: Document | None, after: str | None, limit: int
 ) -> dict[str, Any]:
     place = position(after, datetime.fromisoformat, str)
     if allowed is None:
         return {"items": [], "next": None}
-    parts = [part for part in (allowed, own) if part]
+    query = allowed
     if place is not None:
         at, id = place
-        parts.append({"$or": [{time: {"$lt": at}}, {time: at, "_id": {"$lt": id}}]})
-    query = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else {})
+        older = {"$or": [{time: {"$lt": at}}, {time: at, "_id": {"$lt": id}}]}
+        # Side by side they would overwrite each other's `$or`, and `_id` inside a scope's `$in`.
+        query = {"$and": [allowed, older]} if allowed else older
     order = [(time, DESCENDING), ("_id", DESCENDING)]
     found = await collection.find(query).sort(order).limit(limit + 1).to_list(limit + 1)
     last = found[limit - 1] if len(found) > limit else None

@@ -29,7 +29,7 @@ class Body(BaseModel):
 class CustomerBody(Body):
     """A customer to add."""
 
-    name: str
+    name: str = Field(examples=["Northwind Traders"])
 
 
 class TenantBody(Body):
@@ -43,8 +43,8 @@ class TenantBody(Body):
 class ConnectionBody(Body):
     """What the tenant is connected to."""
 
-    reseller_id: str
-    marketplace_customer_id: str
+    reseller_id: Annotated[str, Field(min_length=1, max_length=100)]
+    marketplace_customer_id: Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class ConsentRequestBody(Body):
@@ -61,7 +61,7 @@ class ConsentRequested(BaseModel):
 
 
 def router(office: Office, views: Views) -> APIRouter:
-    """The public routes but for the consent's callback."""
+    """The routes of customers and tenants."""
     routes = APIRouter()
     _add_customers(routes, office, views)
     _add_tenants(routes, office, views)
@@ -89,10 +89,8 @@ def _add_customers(routes: APIRouter, office: Office, views: Views) -> None:
     @routes.get("/v1/customers/{id}", operation_id="get_customer")
     async def one(id: str, caller: CallerOf, response: Response) -> Customer:
         """One customer."""
-        document = await views.customer(id)
-        if document is None:
-            raise NotFound("there is no such customer")
         caller.require(*ROLES, customer=id)
+        document = _known(await views.customer(id))
         state = Customer.model_validate(document["state"])
         return answer(response, f"customer/{id}", document["sequence"], state)
 
@@ -119,14 +117,16 @@ def _add_tenants(routes: APIRouter, office: Office, views: Views) -> None:
         id: str, caller: CallerOf, cursor: str | None = None, limit: Limit = 50
     ) -> Page[Tenant]:
         """A customer's tenants, newest first."""
-        return Page[Tenant].model_validate(await views.tenants(caller, id, cursor, limit))
+        caller.require(*ROLES, customer=id)
+        _known(await views.customer(id))
+        return Page[Tenant].model_validate(await views.customer_tenants(id, cursor, limit))
 
     @routes.get("/v1/tenants", operation_id="list_tenants")
     async def listed(
         caller: CallerOf, cursor: str | None = None, limit: Limit = 50
     ) -> Page[Tenant]:
         """Tenants within the caller's scope, newest first."""
-        return Page[Tenant].model_validate(await views.tenants(caller, None, cursor, limit))
+        return Page[Tenant].model_validate(await views.tenants(caller, cursor, limit))
 
     @routes.get("/v1/tenants/{id}", operation_id="get_tenant")
     async def one(id: str, caller: CallerOf, response: Response) -> Tenant:
@@ -185,7 +185,7 @@ def _add_steps(routes: APIRouter, office: Office) -> None:
 
 def _known(document: Document | None) -> Document:
     if document is None:
-        raise NotFound("there is no such tenant")
+        raise NotFound("there is no such object, or it is not yours to see")
     return document
 
 

@@ -1,0 +1,14 @@
+"""What time brings: connections that a crash left pending."""
+
+from purser_common.web import Process
+from tenant_connection_service.commands import Office, settle_pending
+
+
+def declare(process: Process, office: Office) -> None:
+    """Declare the service's jobs."""
+
+    async def settle() -> bool:
+        return await settle_pending(office)
+
+    every = min(5.0, office.settle_after.total_seconds())
+    process.job("connections.settle", settle, every=every)
