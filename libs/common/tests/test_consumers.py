@@ -107,7 +107,10 @@ async def test_poison_goes_to_the_groups_dead_letters_and_the_next_record_is_han
         await producer.send("customer.added", id, value, headers)
         await eventually(lambda: f"customer/{id}" in seen.subjects, within=20)
         dead = await records(
-            provisioned, f"{group}.dlq", until=lambda r: any(x.value == poison for x in r)
+            provisioned,
+            f"{group}.dlq",
+            until=lambda r: any(x.value == poison for x in r),
+            within=30,
         )
         names = dict(next(x for x in dead if x.value == poison).headers)
         assert names["dlq_topic"] == b"customer.added"
@@ -151,7 +154,7 @@ async def test_a_record_that_always_fails_is_put_aside_after_some_attempts(
             value, headers = fact(f"{id}-{name}")
             await producer.send("customer.added", id, value, headers)
         await eventually(lambda: f"customer/{id}-good" in seen.subjects, within=40)
-        dead = await records(provisioned, f"{group}.dlq", until=len)
+        dead = await records(provisioned, f"{group}.dlq", until=len, within=30)
         assert json.loads(dead[0].value)["subject"] == f"customer/{id}-bad"
 
 

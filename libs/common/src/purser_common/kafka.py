@@ -85,6 +85,9 @@ class Producer:
                 except KafkaError as error:
                     await producer.stop()
                     raise Unavailable("Kafka is away", code="kafka_unavailable") from error
+                except asyncio.CancelledError:
+                    await _stopped(producer)
+                    raise
                 self._current = producer
             return self._current
 
