@@ -28,7 +28,6 @@ def program_settings(home: Path, ports: Ports) -> dict[str, str]:
         "OIDC__ISSUER": f"{sandbox}/oidc",
         "OIDC__AUDIENCE": "purser-api",
         "BOOTSTRAP_ADMINS": json.dumps(["group:purser-admin"]),
-        "PUBLIC_URL": _url(ports, "gateway"),
         **_sandbox(home, ports),
         **_microsoft(home, ports),
         "REGIONS": json.dumps(

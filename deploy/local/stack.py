@@ -30,6 +30,7 @@ ROOT = HERE.parents[1]
 SERVERS = ("kafka", "mongo")
 PROGRAMS = (*SERVERS, "sandbox", *SERVICES)
 PATIENCE = 120.0
+STARTS = 3
 
 
 class StackError(Exception):
@@ -270,7 +271,7 @@ class Stack:
         """Wait for programs, saying when each is ready. Raises StackError with what it wrote."""
         began = time.monotonic()
         waiting = list(programs)
-        told: set[str] = set()
+        pids: dict[str, set[int]] = {program: set() for program in programs}
 
         def all_ready() -> bool:
             for program in [p for p in waiting if self.is_ready(p)]:
@@ -278,13 +279,22 @@ class Stack:
                 passed = time.monotonic() - began
                 where = f"{HOST}:{self.ports.of(program)}"
                 self._report(f"{program:<18} ready on {where} after {passed:.1f} s")
-            for program in set(waiting) - told:
-                if self.supervision.state(program) == "BACKOFF":
-                    told.add(program)
-                    self._report(f"{program:<18} ended, is started again: {self.log(program, 1)}")
+            for program in waiting:
+                self._count_starts(program, pids[program])
             return not waiting
 
         self._await(all_ready, within, "did not become ready", waiting)
+
+    def _count_starts(self, program: str, pids: set[int]) -> None:
+        """Notice each new start; a program that keeps ending will not become ready by waiting."""
+        pid = self.pid(program)
+        if pid == 0 or pid in pids:
+            return
+        if pids:
+            self._report(f"{program:<18} ended, is started again: {self.log(program, 1)}")
+        pids.add(pid)
+        if len(pids) > STARTS:
+            raise StackError(f"{program} keeps ending\n--- {program}\n{self.log(program)}")
 
     def _await(
         self, check: Callable[[], bool], within: float, trouble: str, programs: list[str] | str

@@ -90,6 +90,13 @@ def test_a_second_stack_from_the_same_home_is_refused_and_the_first_lives_on(
         first.down()
 
 
+def test_a_program_that_keeps_ending_is_told_with_what_it_wrote(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, Ports.free(), {"KAFKA__PARTITIONS": "some"}, only=("audit",))
+    with pytest.raises(StackError, match=r"(?s)audit keeps ending.*setting KAFKA__PARTITIONS"):
+        stack.up()
+    assert not stack.is_up()
+
+
 async def test_a_killed_program_is_supervised_back_and_everything_ends(tmp_path: Path) -> None:
     free = Ports.free()
     stack = Stack(tmp_path, free, only=SERVERS)

@@ -15,6 +15,7 @@ from purser_cli.login import fetch
 MARKETPLACE = "ingram-micro-xvantage"
 MPN, SKU_ID, SKU = "SIMBP:0001_P1Y:M", "cbdc14ab-d96c-4c30-b9f4-6ada7cdc1d46", "SPB"
 PATIENCE = 60.0
+DEMO_ROLES = ("requester", "approver", "purchaser", "price_admin", "viewer", "auditor")
 
 console = Console(highlight=False)
 
@@ -45,6 +46,14 @@ class Journey:
         own = next(r for r in account["resellers"] if r["id"] == sold_by)
         customer: dict[str, Any] = own["customers"][0]
         return customer
+
+    def roles(self) -> None:
+        """Give the demo users the roles that they are named for."""
+        for role in DEMO_ROLES:
+            principal = f"group:purser-{role.replace('_', '-')}"
+            body = {"principal": principal, "role": role, "scope": "all"}
+            self.gateway.call("POST", "/v1/role-assignments", body)
+        self.tell("roles given", f"to the demo users {', '.join(DEMO_ROLES)}")
 
     def reseller(self, login: dict[str, Any]) -> Answered:
         """Add the reseller in two steps, and enable buying."""
@@ -157,8 +166,9 @@ class Journey:
         """Preview, purchase, and follow the order until the licences are there."""
         want = {"tenant_id": tenant["id"], "product": product, "quantity": quantity}
         preview = self.gateway.call("POST", "/v1/purchase-previews", want)
-        total = preview["total"]
-        self.tell("previewed", f"{quantity} x {preview['product_name']}: {total}")
+        total = preview["total"] or {"amount": "unknown", "currency": ""}
+        price = f"{total['amount']} {total['currency']}"
+        self.tell("previewed", f"{quantity} x {preview['product_name']}: {price}")
         po_number = f"PO-{int(time.time())}"
         asked = self.gateway.call(
             "POST", "/v1/license-change-requests", {**want, "kind": "buy", "po_number": po_number}
@@ -193,9 +203,8 @@ class Journey:
             lambda records: any(r["type"] == "purser.license.purchased.v1" for r in records),
         )
         for record in reversed(trail[:12]):
-            console.print(
-                f"        [dim]{record['at']}[/] {record['actor']:<22} {record['summary']}"
-            )
+            line = f"        [dim]{record['at']}[/] {record['actor']:<22} {record['summary']}"
+            console.print(line, soft_wrap=True)
         counts = ", ".join(f"{number} {name}" for name, number in shown["counts"].items())
         self.tell("overview", counts)
 
@@ -223,6 +232,7 @@ def demo(
     gateway = Gateway(gateway_url, fetch(f"{sandbox_url}/oidc", "admin", "purser-admin"))
     journey = Journey(gateway, sandbox_url)
     try:
+        journey.roles()
         account = journey.account()
         reseller = journey.reseller(account["login"])
         customer = journey.customer(account, reseller)

@@ -154,8 +154,13 @@ async def test_a_record_that_always_fails_is_put_aside_after_some_attempts(
             value, headers = fact(f"{id}-{name}")
             await producer.send("customer.added", id, value, headers)
         await eventually(lambda: f"customer/{id}-good" in seen.subjects, within=40)
-        dead = await records(provisioned, f"{group}.dlq", until=len, within=30)
-        assert json.loads(dead[0].value)["subject"] == f"customer/{id}-bad"
+        bad = f"customer/{id}-bad".encode()
+        await records(
+            provisioned,
+            f"{group}.dlq",
+            until=lambda found: any(bad in (record.value or b"") for record in found),
+            within=30,
+        )
 
 
 async def test_a_handler_runs_under_the_trace_of_the_fact(

@@ -173,6 +173,12 @@ def test_a_listing_without_its_control_proves_nothing() -> None:
     assert purchase.absent_since is None
 
 
+def test_the_latest_listing_counts_not_the_first() -> None:
+    purchase, _ = review.looked(uncertain(), NOW, True, NOW, timedelta(hours=1))
+    purchase, _ = review.looked(purchase, NOW + SECOND, True, NOW, timedelta(hours=1))
+    assert purchase.absent_since == NOW + SECOND
+
+
 @pytest.mark.parametrize("po", ["", " ", "x" * 33, "a\nb", "ü", " padded "])
 def test_an_unusable_po_number_names_the_field(po: str) -> None:
     with pytest.raises(Invalid) as refusal:

@@ -290,13 +290,17 @@ class Publisher:
         self._sender = sender
         self._workers = workers
         self._queue: asyncio.Queue[tuple[Collection, str]] = asyncio.Queue()
-        self._queued: set[tuple[str, str]] = set()
+        self._taken: set[tuple[str, str]] = set()
+        self._again: set[tuple[str, str]] = set()
 
     def nudge(self, collection: Collection, id: str) -> None:
-        """Publish this document soon, off the caller's path."""
-        if (collection.name, id) not in self._queued:
-            self._queued.add((collection.name, id))
-            self._queue.put_nowait((collection, id))
+        """Publish this document soon, off the caller's path; one worker per document at a time."""
+        document = (collection.name, id)
+        if document in self._taken:
+            self._again.add(document)
+            return
+        self._taken.add(document)
+        self._queue.put_nowait((collection, id))
 
     async def run(self) -> None:
         """Publish what is nudged, until cancelled."""
@@ -307,12 +311,16 @@ class Publisher:
     async def _work(self) -> None:
         while True:
             collection, id = await self._queue.get()
-            self._queued.discard((collection.name, id))
+            document = (collection.name, id)
             try:
                 await self.publish(collection, id)
             except (Unavailable, PyMongoError) as error:
                 # The entries stay in their document; the sweeper comes back for them.
                 _log.warning("facts wait", collection=collection.name, error=str(error))
+            self._taken.discard(document)
+            if document in self._again:
+                self._again.discard(document)
+                self.nudge(collection, id)
 
     async def publish(self, collection: Collection, id: str) -> int:
         """Publish all pending facts of one document; returns how many.

@@ -41,15 +41,16 @@ ROUTES: tuple[Route, ...] = (
         """
         GET    /v1/marketplaces                                     list_marketplaces
         GET    /v1/marketplaces/{marketplace}/regions               list_regions
-        POST   /v1/reseller-verifications                           verify_reseller
+        POST   /v1/reseller-verifications                           verify_credentials
         POST   /v1/resellers                                        add_reseller
         GET    /v1/resellers                                        list_resellers
-        GET    /v1/resellers/{id}                                   get_reseller
-        PATCH  /v1/resellers/{id}                                   update_reseller
-        GET    /v1/resellers/{id}/customers                         list_marketplace_customers
-        GET    /v1/resellers/{id}/products                          list_products
+        GET    /v1/resellers/{id}                                   view_reseller
+        PATCH  /v1/resellers/{id}                                   change_reseller
+        GET    /v1/resellers/{id}/customers                         browse_customers
+        GET    /v1/resellers/{id}/products                          browse_products
         GET    /v1/resellers/{id}/license-mappings                  list_license_mappings
         POST   /v1/resellers/{id}/license-mappings                  map_license
+        GET    /v1/resellers/{id}/license-mappings/{mapping_id}     view_license_mapping
         DELETE /v1/resellers/{id}/license-mappings/{mapping_id}     unmap_license
         """,
     ),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from gateway_service import domain
-from purser_common.errors import Conflict, Stale, VersionConflict
+from purser_common.errors import Conflict, NotFound, Stale, VersionConflict
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.access import Action, RoleAssignment
@@ -78,7 +78,10 @@ async def appoint_first_admins(
     cause = Cause("service:gateway", "bootstrap-admins")
     for principal in principals:
         assignment, facts = domain.granted(principal, "platform_admin", "all", now)
-        await assignments.grant(assignment, facts, cause)
+        try:
+            await assignments.load(assignment.id)
+        except NotFound:
+            await assignments.grant(assignment, facts, cause)
 
 
 async def record_action(

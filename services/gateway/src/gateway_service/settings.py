@@ -20,7 +20,6 @@ class Settings(ServiceSettings):
     oidc: Oidc
     hmac_key_file: Path
     bootstrap_admins: tuple[str, ...] = ()
-    public_url: str = "http://127.0.0.1:8600"
     reseller_url: str
     tenant_connection_url: str
     subscription_url: str

@@ -142,7 +142,7 @@ class Requests:
     async def extend(self, id: str, until: datetime) -> None:
         """Move the time at which the request is due, while it is."""
         await self._collection.update_one(
-            {"_id": id, "due_at": {"$lt": until}}, {"$set": {"due_at": until}}
+            {"_id": id, "due_at": {"$ne": None}}, {"$set": {"due_at": until}}
         )
 
     async def by_po(self, reseller_id: str, po_sent: str) -> Loaded[Purchase] | None:

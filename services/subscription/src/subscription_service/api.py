@@ -34,6 +34,8 @@ def router(
         """A tenant's subscriptions, newest first."""
         found = Page[Subscription].model_validate(await views.of_tenant(id, cursor, limit))
         shown = [s for s in found.items if _visible(caller, s)]
+        if not shown and not caller.may(*ROLES, tenant=id):
+            raise NotFound("there is no such tenant, or it is not yours to see")
         return Page[Subscription](items=shown, next=found.next)
 
     @routes.get("/v1/subscriptions/{id}", operation_id="get_subscription")

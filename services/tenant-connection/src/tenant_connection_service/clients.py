@@ -34,7 +34,7 @@ class Resellers:
 
     async def exists(self, reseller_id: str, caller: Caller | None, cause: Cause) -> bool:
         """Whether tenants may be connected to this reseller. Raises Unavailable."""
-        path = f"/internal/resellers/{quote(reseller_id, safe='')}"
+        path = f"/internal/resellers/{_segment(reseller_id)}"
         try:
             found = await self._peer.json("GET", path, caller=caller, cause=cause)
         except NotFound:
@@ -48,13 +48,18 @@ class Resellers:
 
         Raises Unavailable.
         """
-        reseller, customer = quote(reseller_id, safe=""), quote(customer_id, safe="")
+        reseller, customer = _segment(reseller_id), _segment(customer_id)
         path = f"/internal/resellers/{reseller}/marketplace-customers/{customer}"
         try:
             found = await self._peer.json("GET", path, caller=caller, cause=cause, timeout=20.0)
         except NotFound:
             return None
         return str(found["name"])
+
+
+def _segment(id: str) -> str:
+    """An opaque id as one segment of a path: `..` must not walk up to another resource."""
+    return quote(id, safe="").replace(".", "%2E")
 
 
 class Microsoft:

@@ -63,7 +63,8 @@ class Correlation:
             telemetry.continued(name, headers.get(telemetry.TRACEPARENT), SpanKind.SERVER),
         ):
             try:
-                await self._app(scope, receive, tell)
+                answering = self._app if _fits(headers) else problems.body_too_large()
+                await answering(scope, receive, tell)
             finally:
                 self._record(scope, status, time.perf_counter() - started)
 
@@ -78,6 +79,12 @@ class Correlation:
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
             )
+
+
+def _fits(headers: dict[str, str]) -> bool:
+    """Whether the stated length is within the limit, which Starlette would refuse in plain text."""
+    stated = headers.get("content-length", "")
+    return not stated.isdecimal() or int(stated) <= MAX_BODY
 
 
 def build(

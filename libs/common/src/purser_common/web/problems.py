@@ -60,6 +60,11 @@ def render(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
+def body_too_large() -> JSONResponse:
+    """The answer to a body over the limit."""
+    return render(_status(413)("the body is larger than 1 MiB", code=_CODES[413]))
+
+
 def install(app: FastAPI) -> None:
     """Render everything that goes wrong in `app` as a problem."""
     app.add_exception_handler(Problem, _problem)

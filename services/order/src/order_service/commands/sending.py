@@ -11,7 +11,7 @@ from order_service.domain import purchase as rules
 from order_service.domain.purchase import Answer, Purchase, Taken
 from purser_common.errors import Conflict, NotFound, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
-from purser_common.telemetry import Cause
+from purser_common.telemetry import Cause, continued
 
 SERVICE = "service:order"
 
@@ -49,16 +49,22 @@ async def send_next(counter: Counter) -> Loaded[Purchase] | None:
     loaded = await counter.requests.claim(rules.READY, counter.times.lease)
     if loaded is None:
         return None
-    cause = cause_of(loaded.state)
-    refusal = await _objection(counter, loaded.state, cause)
-    if refusal is not None:
-        purchase, facts = rules.failed(loaded.state, *refusal)
-        return await counter.requests.save(loaded, purchase, facts, cause)
+    with continued("order.send", loaded.state.traceparent):
+        return await _send_if_allowed(counter, loaded, cause_of(loaded.state))
+
+
+async def _send_if_allowed(
+    counter: Counter, loaded: Loaded[Purchase], cause: Cause
+) -> Loaded[Purchase]:
     permission = await counter.resellers.permission(loaded.state.request.reseller_id, cause)
     if not permission.allowed:
         again = counter.real_now() + timedelta(seconds=permission.retry_after or 5)
         await counter.requests.extend(loaded.state.id, again)
         return loaded
+    refusal = await _objection(counter, loaded.state, cause)
+    if refusal is not None:
+        purchase, facts = rules.failed(loaded.state, *refusal)
+        return await counter.requests.save(loaded, purchase, facts, cause)
     return await _send(counter, loaded, cause)
 
 
@@ -113,8 +119,9 @@ async def recover_next(counter: Counter) -> Loaded[Purchase] | None:
     if loaded is None:
         return None
     cause = cause_of(loaded.state)
-    answer = await counter.resellers.close(loaded.state, cause)
-    return await record_answer(counter, loaded.state, answer, cause)
+    with continued("order.recover", loaded.state.traceparent):
+        answer = await counter.resellers.close(loaded.state, cause)
+        return await record_answer(counter, loaded.state, answer, cause)
 
 
 async def _closed(counter: Counter, purchase: Purchase, cause: Cause) -> Answer:
@@ -143,7 +150,11 @@ async def record_answer(
             )
             if purchase == current.state:
                 return current
-            return await counter.requests.save(current, purchase, facts, cause)
+            saved = await counter.requests.save(current, purchase, facts, cause)
+            if purchase.phase == rules.VERIFYING:
+                # a sweep that failed meanwhile would keep the account for its whole lease
+                await counter.accounts.watch(purchase.request.reseller_id, counter.real_now())
+            return saved
         except (Unavailable, VersionConflict):
             await counter.pause(delay)
             delay = min(delay * 2, 5.0)

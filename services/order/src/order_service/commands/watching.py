@@ -13,7 +13,7 @@ from order_service.domain.offers import Seen
 from order_service.domain.purchase import Evidence, Purchase
 from purser_common.errors import NotFound, VersionConflict
 from purser_common.outbox import Loaded
-from purser_common.telemetry import Cause
+from purser_common.telemetry import Cause, continued
 from purser_events.license import ObservedOrder
 from purser_events.tenant import Tenant
 
@@ -42,6 +42,11 @@ async def follow_next(post: Post) -> Loaded[Purchase] | None:
     loaded = await post.requests.claim(rules.PLACED, post.lease)
     if loaded is None:
         return None
+    with continued("order.follow", loaded.state.traceparent):
+        return await _follow(post, loaded)
+
+
+async def _follow(post: Post, loaded: Loaded[Purchase]) -> Loaded[Purchase]:
     purchase, request = loaded.state, loaded.state.request
     assert request.order is not None  # noqa: S101  a placed request has its order
     seen = await post.marketplace.order(request.reseller_id, request.order.id)
@@ -111,7 +116,8 @@ async def _linked(post: Post, reseller_id: str, seen: Seen) -> bool:
         if purchase == found.state:
             return True
         try:
-            await post.requests.save(found, purchase, facts, cause_of(purchase))
+            with continued("order.link", purchase.traceparent):
+                await post.requests.save(found, purchase, facts, cause_of(purchase))
             return True
         except VersionConflict:
             found = await post.requests.load(found.state.id)
@@ -154,7 +160,8 @@ async def _note_absence(post: Post, reseller_id: str, began: datetime, conclusiv
         if looked == purchase:
             continue
         try:
-            await post.requests.save(loaded, looked, facts, cause_of(purchase))
+            with continued("order.look", purchase.traceparent):
+                await post.requests.save(loaded, looked, facts, cause_of(purchase))
         except VersionConflict:
             continue  # somebody learned something meanwhile; the next sweep looks again
     return waiting

@@ -21,12 +21,11 @@ from purser_events.license import MarketplaceOrder, OrderReviewSettled, OrderUnc
 def looked(
     purchase: Purchase, began: datetime, conclusive: bool, now: datetime, verify: timedelta
 ) -> Decision:
-    """A listing did not show the order. After `verify` a person is asked; the looking goes on."""
-    seen = purchase
-    if not conclusive:
-        seen = replace(seen, absent_since=None)
-    elif seen.absent_since is None:
-        seen = replace(seen, absent_since=began)
+    """A listing did not show the order. After `verify` a person is asked; the looking goes on.
+
+    Kept is when the latest conclusive listing began: `not_placed` needs one from after the wait.
+    """
+    seen = replace(purchase, absent_since=began if conclusive else None)
     if seen.phase == VERIFYING and now >= seen.attempt.send_by + verify:
         moved = _to(seen, NEEDS_REVIEW, due_at=None)
         return moved, (OrderUncertain(state=moved.request),)
