@@ -1,6 +1,5 @@
 """Consumers neither lose a record nor stop at one (reliability §f)."""
 
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime

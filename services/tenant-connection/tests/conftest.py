@@ -162,6 +162,11 @@ class ResellerService:
         """Let whoever asks about a reseller wait until the event is set."""
         return self._held.setdefault(id, asyncio.Event())
 
+    def release(self) -> None:
+        """Let everybody go who still waits, as a test that failed may leave them."""
+        for held in self._held.values():
+            held.set()
+
     async def _reseller(self, id: str, request: Request) -> dict[str, str]:
         token = request.headers["authorization"].removeprefix("Bearer ")
         self.asked_by.setdefault(id, []).append(self._tokens.verify(token).subject)
@@ -190,6 +195,7 @@ async def resellers(keys: Keys) -> AsyncIterator[ResellerService]:
     task = asyncio.create_task(server._serve())
     await testing.eventually(lambda: server.started)
     yield stand_in
+    stand_in.release()
     server.should_exit = True
     await task
 

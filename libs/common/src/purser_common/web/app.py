@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from opentelemetry.trace import SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, Histogram, generate_latest
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from purser_common import logs, telemetry
@@ -64,7 +65,7 @@ class Correlation:
         ):
             try:
                 answering = self._app if _fits(headers) else problems.body_too_large()
-                await answering(scope, receive, tell)
+                await answering(scope, _limited(receive), tell)
             finally:
                 self._record(scope, status, time.perf_counter() - started)
 
@@ -82,9 +83,26 @@ class Correlation:
 
 
 def _fits(headers: dict[str, str]) -> bool:
-    """Whether the stated length is within the limit, which Starlette would refuse in plain text."""
+    """Whether the stated length is within the limit; a body without one is counted as it comes.
+
+    Starlette's own limit answers in plain text, whatever the application's handlers say.
+    """
     stated = headers.get("content-length", "")
     return not stated.isdecimal() or int(stated) <= MAX_BODY
+
+
+def _limited(receive: Receive) -> Receive:
+    received = 0
+
+    async def counted() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY:
+            raise HTTPException(413)
+        return message
+
+    return counted
 
 
 def build(
@@ -101,7 +119,6 @@ def build(
         description=description,
         version="1",
         lifespan=lifespan,
-        max_body_size=MAX_BODY,
         # Correlation makes the one span of a request; FastAPI's own would repeat it.
         telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         responses={"4XX": {"model": problems.ProblemDocument, "description": "Refused"}},
