@@ -17,6 +17,9 @@ _UP = (
     "purser-subject",
     "purser-read-at",
     "purser-stale",
+    "cache-control",
+    "content-security-policy",
+    "referrer-policy",
 )
 
 
