@@ -30,9 +30,8 @@ class Journey:
 
     def tell(self, step: str, detail: str) -> None:
         """Print one step with the seconds since the start."""
-        console.print(
-            f"[dim]{time.monotonic() - self.started:6.2f}s[/] [bold]{step:<22}[/] {detail}"
-        )
+        elapsed = f"[dim]{time.monotonic() - self.started:6.2f}s[/]"
+        console.print(f"{elapsed} [bold]{step:<22}[/] {detail}", soft_wrap=True)
 
     def account(self) -> dict[str, Any]:
         """The sandbox's first marketplace account: its login, resellers and customers."""

@@ -13,7 +13,7 @@ from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Ta
 from purser_common.errors import NotFound, Problem, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
-from purser_common.web import Peer
+from purser_common.web import Peer, Signed
 from purser_events.license import MarketplaceOrder
 from purser_events.reseller import LicenseMapping, Reseller
 from purser_events.tenant import Tenant
@@ -127,21 +127,6 @@ class Tenants:
         return {t.connection.marketplace_customer_id: t for t in tenants if t.connection}
 
 
-class _Internal:
-    """Signs each call to the pass-through; there is no token to renew."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    async def headers(self) -> dict[str, str]:
-        """Headers for one call."""
-        return self._peer.headers(None, None)
-
-    async def renew(self, stale: dict[str, str]) -> bool:
-        """A refusal stays one."""
-        return False
-
-
 class Marketplace:
     """The marketplace, through the pass-through of the reseller service."""
 
@@ -151,7 +136,7 @@ class Marketplace:
 
     def _api(self, reseller_id: str) -> SimpleApi:
         base = f"{self._peer.url}/internal/marketplace/{reseller_id}"
-        return SimpleApi(self._http, base, _Internal(self._peer))
+        return SimpleApi(self._http, base, Signed(self._peer))
 
     async def order(self, reseller_id: str, order_id: str) -> Seen:
         """One order in detail. Raises NotFound."""

@@ -7,28 +7,13 @@ import httpx
 
 from purser_common.errors import NotFound, Unavailable
 from purser_common.telemetry import Cause
-from purser_common.web import Peer
+from purser_common.web import Peer, Signed
 from purser_events.tenant import Tenant
 from purser_marketplace import errors, models
 from purser_marketplace.client import Marketplace as SimpleApi
 from subscription_service.domain import SERVICE, Reading
 
 T = TypeVar("T")
-
-
-class _Internal:
-    """Signs each call to the pass-through; there is no token to renew."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    async def headers(self) -> dict[str, str]:
-        """Headers for one call."""
-        return self._peer.headers(None, None)
-
-    async def renew(self, stale: dict[str, str]) -> bool:
-        """A refusal stays one."""
-        return False
 
 
 class Marketplace:
@@ -40,7 +25,7 @@ class Marketplace:
 
     def _api(self, reseller_id: str) -> SimpleApi:
         base = f"{self._peer.url}/internal/marketplace/{reseller_id}"
-        return SimpleApi(self._http, base, _Internal(self._peer))
+        return SimpleApi(self._http, base, Signed(self._peer))
 
     async def subscription(self, reseller_id: str, id: str) -> Reading:
         """One subscription in detail. Raises NotFound, Unavailable."""

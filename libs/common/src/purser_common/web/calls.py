@@ -99,5 +99,20 @@ class Peer:
         return kind(body["detail"], code=body["code"], errors=errors, **members)
 
 
+class Signed:
+    """Authenticates a marketplace client against the pass-through: each call is signed anew."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def headers(self) -> dict[str, str]:
+        """Headers for one call."""
+        return self._peer.headers(None, None)
+
+    async def renew(self, stale: dict[str, str]) -> bool:
+        """There is no token to renew: a refusal stays one."""
+        return False
+
+
 def _slug(name: str) -> str:
     return name.replace("-", "_")
