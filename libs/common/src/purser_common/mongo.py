@@ -47,6 +47,7 @@ __all__ = [
     "declare_indexes",
     "duplicated_index",
     "is_away",
+    "keep_newest",
     "ping",
 ]
 
@@ -172,6 +173,31 @@ async def declare_indexes(database: Database, indexes: Iterable[Index]) -> None:
         await database[index.collection].create_index(
             list(index.keys), name=index.name, **{k: True for k, on in options.items() if on}
         )
+
+
+async def keep_newest(collection: Collection, documents: Sequence[Document]) -> None:
+    """Write every field of each document unless the one with its `_id` has as high a `sequence`.
+
+    So copies of what others own follow the facts, however often and in whatever order these come.
+    """
+    writes = [
+        UpdateOne(
+            {"_id": document["_id"], "sequence": {"$lt": document["sequence"]}},
+            {"$set": {field: value for field, value in document.items() if field != "_id"}},
+            upsert=True,
+        )
+        for document in documents
+    ]
+    while writes:
+        try:
+            await collection.bulk_write(writes, ordered=True)
+            return
+        except BulkWriteError as error:
+            # An upsert whose gate found a newer state tries to insert it again: that is the gate.
+            failures = error.details["writeErrors"]
+            if {failure["code"] for failure in failures} != {11000}:
+                raise
+            writes = writes[failures[0]["index"] + 1 :]
 
 
 def is_away(error: BaseException) -> bool:

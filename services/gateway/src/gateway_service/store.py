@@ -12,12 +12,11 @@ from purser_common.identity import Grant
 from purser_common.mongo import (
     ASCENDING,
     DESCENDING,
-    BulkWriteError,
     Database,
     Document,
     DuplicateKeyError,
     Index,
-    UpdateOne,
+    keep_newest,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
@@ -184,47 +183,35 @@ class Model:
 
     async def fold(self, envelopes: Iterable[Envelope[Any]]) -> None:
         """Keep each state that is newer than the one there; older and repeated ones change nothing."""
-        writes: dict[str, list[UpdateOne]] = {}
+        batches: dict[str, list[Document]] = {}
         for envelope in envelopes:
             aggregate = envelope.subject.partition("/")[0]
             if aggregate not in MODEL:
                 continue
             state = envelope.data.state.model_dump(mode="json")
-            write = _newer(envelope.subject, envelope.sequence, state)
-            writes.setdefault(MODEL[aggregate], []).append(write)
-        for collection, batch in writes.items():
-            await self._write(collection, batch)
+            document = _document(envelope.subject, envelope.sequence, state)
+            batches.setdefault(MODEL[aggregate], []).append(document)
+        for collection, batch in batches.items():
+            await keep_newest(self._database[collection], batch)
 
     async def fold_answer(self, subject: str, sequence: int, state: dict[str, Any]) -> None:
         """Keep the state that a command answered with, so that its caller reads its own write."""
         aggregate = subject.partition("/")[0]
         if aggregate in MODEL:
-            await self._write(MODEL[aggregate], [_newer(subject, sequence, state)])
-
-    async def _write(self, collection: str, batch: list[UpdateOne]) -> None:
-        try:
-            await self._database[collection].bulk_write(batch, ordered=True)
-        except BulkWriteError as error:
-            # An upsert whose gate found a newer state tries to insert it again: that is the gate.
-            codes = {failure["code"] for failure in error.details["writeErrors"]}
-            if codes != {11000}:
-                raise
-            done = error.details["writeErrors"][0]["index"] + 1
-            if batch[done:]:
-                await self._write(collection, batch[done:])
+            document = _document(subject, sequence, state)
+            await keep_newest(self._database[MODEL[aggregate]], [document])
 
 
-def _newer(subject: str, sequence: int, state: dict[str, Any]) -> UpdateOne:
+def _document(subject: str, sequence: int, state: dict[str, Any]) -> Document:
     aggregate, _, id = subject.partition("/")
-    fields: Document = {
+    return {
+        "_id": subject,
         "sequence": sequence,
         "state": state,
         "at": real_now(),
         "tenant_id": id if aggregate == "tenant" else state.get("tenant_id"),
         "customer_id": id if aggregate == "customer" else state.get("customer_id"),
     }
-    gate = {"_id": subject, "sequence": {"$lt": sequence}}
-    return UpdateOne(gate, {"$set": fields}, upsert=True)
 
 
 def _fields(assignment: RoleAssignment) -> Document:

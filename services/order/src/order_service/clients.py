@@ -119,13 +119,6 @@ class Tenants:
         found = await self._peer.json("GET", path, caller=caller, cause=cause)
         return Tenant.model_validate(found["state"])
 
-    async def connected(self, reseller_id: str, cause: Cause) -> dict[str, Tenant]:
-        """The tenants connected through a reseller, by marketplace customer."""
-        params = {"reseller_id": reseller_id}
-        found = await self._peer.json("GET", "/internal/references", cause=cause, params=params)
-        tenants = [await self.tenant(one["id"], None, cause) for one in found["tenants"]]
-        return {t.connection.marketplace_customer_id: t for t in tenants if t.connection}
-
 
 class Marketplace:
     """The marketplace, through the pass-through of the reseller service."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from fastapi import FastAPI
 
-from order_service import api, clients, jobs, store, views
+from order_service import api, clients, consumers, jobs, store, views
 from order_service.commands.requesting import Desk
 from order_service.commands.sending import Counter, Times
 from order_service.commands.watching import Post
@@ -28,22 +28,19 @@ def build(settings: Settings) -> FastAPI:
     )
     requests = store.Requests(process.database, process.outbox)
     accounts = store.Accounts(process.database)
+    connections = store.Connections(process.database)
+    consumers.declare(process, connections)
     reseller = process.peer("reseller", settings.reseller_url)
     resellers = clients.Resellers(reseller, process.http, settings.answer_within_seconds)
     tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))
     marketplace = clients.Marketplace(reseller, process.http)
     desk = Desk(requests, resellers, tenants, marketplace, process.clock.now, real_now)
-    times = Times(
-        timedelta(seconds=settings.send_within_seconds),
-        LEASE,
-        timedelta(seconds=settings.retry_seconds),
-    )
     counter = Counter(
         requests,
         accounts,
         resellers,
         tenants,
-        times,
+        _times(settings),
         real_now,
         asyncio.sleep,
         jobs.keeper(requests, LEASE, real_now),
@@ -52,7 +49,7 @@ def build(settings: Settings) -> FastAPI:
         requests,
         accounts,
         store.Orders(process.database, process.outbox),
-        tenants,
+        connections,
         marketplace,
         LEASE,
         timedelta(seconds=settings.verify_seconds),
@@ -67,6 +64,14 @@ def build(settings: Settings) -> FastAPI:
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
     app.state.process = process
     return app
+
+
+def _times(settings: Settings) -> Times:
+    return Times(
+        timedelta(seconds=settings.send_within_seconds),
+        LEASE,
+        timedelta(seconds=settings.retry_seconds),
+    )
 
 
 def main() -> None:

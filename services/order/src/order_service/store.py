@@ -27,13 +27,16 @@ from purser_common.mongo import (
     DuplicateKeyError,
     Index,
     UpdateOne,
+    keep_newest,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
-from purser_events.envelope import Fact
+from purser_events.envelope import Envelope, Fact
 from purser_events.license import LicenseChangeRequest, ObservedOrder, OrderObserved
+from purser_events.tenant import Tenant, TenantFact
 
 REQUESTS, ORDERS, ACCOUNTS = "license_change_requests", "orders", "accounts"
+CONNECTIONS = "connections"
 
 UP = ASCENDING
 INDEXES = (
@@ -49,6 +52,7 @@ INDEXES = (
     Index(REQUESTS, (("customer_id", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
     Index(ORDERS, (("tenant_id", UP), ("ordered_at", DESCENDING), ("_id", DESCENDING))),
     Index(ACCOUNTS, (("due_at", UP),)),
+    Index(CONNECTIONS, (("reseller_id", UP), ("marketplace_customer_id", UP))),
     *outbox.indexes(REQUESTS),
     *outbox.indexes(ORDERS),
 )
@@ -230,6 +234,36 @@ class Accounts:
         await self._collection.update_one(
             {"_id": reseller_id}, {"$set": {"swept_at": began, "due_at": due_at}}
         )
+
+
+class Connections:
+    """Tenants by the marketplace customer that they are connected to: a copy fed by their facts."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection: Collection = database[CONNECTIONS]
+
+    async def keep(self, envelopes: Sequence[Envelope[TenantFact]]) -> None:
+        """Keep each tenant's newest state; older and repeated ones change nothing."""
+        await keep_newest(self._collection, [_connection(envelope) for envelope in envelopes])
+
+    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]:
+        """The tenants that are connected to a marketplace customer."""
+        found = self._collection.find(
+            {"reseller_id": reseller_id, "marketplace_customer_id": customer_id}
+        )
+        return [Tenant.model_validate(d["state"]) for d in await found.to_list(None)]
+
+
+def _connection(envelope: Envelope[TenantFact]) -> Document:
+    tenant = envelope.data.state
+    to = tenant.connection
+    return {
+        "_id": tenant.id,
+        "sequence": envelope.sequence,
+        "state": tenant.model_dump(mode="json"),
+        "reseller_id": to.reseller_id if to else None,
+        "marketplace_customer_id": to.marketplace_customer_id if to else None,
+    }
 
 
 def _fields(purchase: Purchase) -> Document:

@@ -73,7 +73,12 @@ class Tenants(Protocol):
     """The tenant-connection service."""
 
     async def tenant(self, tenant_id: str, caller: Caller | None, cause: Cause) -> Tenant: ...
-    async def connected(self, reseller_id: str, cause: Cause) -> dict[str, Tenant]: ...
+
+
+class Connections(Protocol):
+    """The own copy of which tenants are connected to which marketplace customer."""
+
+    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]: ...
 
 
 class Marketplace(Protocol):

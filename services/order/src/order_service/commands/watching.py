@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from order_service.commands.ports import Accounts, Marketplace, Orders, Requests, Tenants
+from order_service.commands.ports import Accounts, Connections, Marketplace, Orders, Requests
 from order_service.commands.sending import SERVICE, cause_of
 from order_service.domain import purchase as rules
 from order_service.domain import review
@@ -15,7 +15,6 @@ from purser_common.errors import NotFound, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
 from purser_events.license import ObservedOrder
-from purser_events.tenant import Tenant
 
 OVERLAP = timedelta(hours=1)
 
@@ -27,7 +26,7 @@ class Post:
     requests: Requests
     accounts: Accounts
     orders: Orders
-    tenants: Tenants
+    connections: Connections
     marketplace: Marketplace
     lease: timedelta
     verify: timedelta
@@ -88,18 +87,13 @@ async def _account_for(
     post: Post, reseller_id: str, listed: list[tuple[str, str, datetime | None]]
 ) -> None:
     known = await post.orders.known([order_id for order_id, _, _ in listed])
-    tenants: dict[str, Tenant] | None = None
     for order_id, status, _ in listed:
         if known.get(order_id) == status or await post.requests.by_order(order_id) is not None:
             continue
         seen = await post.marketplace.order(reseller_id, order_id)
         if await _linked(post, reseller_id, seen):
             continue
-        if tenants is None:
-            tenants = await post.tenants.connected(
-                reseller_id, Cause(SERVICE, f"sweep-{reseller_id}")
-            )
-        await _mirror(post, reseller_id, seen, tenants.get(seen.customer_id))
+        await _mirror(post, reseller_id, seen)
 
 
 async def _linked(post: Post, reseller_id: str, seen: Seen) -> bool:
@@ -126,16 +120,21 @@ async def _linked(post: Post, reseller_id: str, seen: Seen) -> bool:
     return True
 
 
-async def _mirror(post: Post, reseller_id: str, seen: Seen, tenant: Tenant | None) -> None:
-    if tenant is None or tenant.connection is None:
+async def _mirror(post: Post, reseller_id: str, seen: Seen) -> None:
+    tenants = await post.connections.connected(reseller_id, seen.customer_id)
+    connection = tenants[0].connection if tenants else None
+    if connection is None:
         return
+    # an order names no tenant: of several that share the marketplace customer, any would be a guess
+    tenant_ids = {tenant.id for tenant in tenants}
+    customer_ids = {tenant.customer_id for tenant in tenants}
     observed = ObservedOrder(
         id=seen.order.id,
-        marketplace=tenant.connection.marketplace,
+        marketplace=connection.marketplace,
         reseller_id=reseller_id,
         marketplace_customer_id=seen.customer_id,
-        tenant_id=tenant.id,
-        customer_id=tenant.customer_id,
+        tenant_id=tenant_ids.pop() if len(tenant_ids) == 1 else None,
+        customer_id=customer_ids.pop() if len(customer_ids) == 1 else None,
         number=seen.order.number,
         type=seen.type,
         status=seen.order.status,
