@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from purser_common.errors import Conflict, Invalid
 from purser_events.values import Money
-from reseller_service.domain import mapping, resellers, sending
+from reseller_service.domain import mapping, resellers
 from reseller_service.domain.mapping import CatalogPrice, CatalogProduct, Sku
 from reseller_service.domain.resellers import Credentials, Proof, Region, VisibleReseller
-from reseller_service.domain.sending import Throttle
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 REGION = Region(code="us", name="US", api_url="https://api.example/us/", marketplace_code="us")
@@ -154,37 +153,3 @@ def test_a_mapping_is_made_deleted_and_made_again(premium: dict[str, Any]) -> No
     assert mapping.license_unmapped(gone) == (gone, ())
     again, _ = mapping.license_mapped(gone, "r", sold(premium), sku)
     assert again == state
-
-
-def test_a_pause_lasts_as_long_as_it_says_and_at_most_an_hour() -> None:
-    assert sending.throttled(None, 30, 0.5, NOW).paused_until == NOW + timedelta(seconds=30)
-    assert sending.throttled(None, 1e9, 0.5, NOW).paused_until == NOW + timedelta(hours=1)
-    assert sending.throttled(None, 0, 0.5, NOW).paused_until > NOW
-
-
-def test_pauses_that_nobody_times_double_and_calls_under_way_count_once() -> None:
-    first = sending.throttled(None, None, 0, NOW)
-    assert first.paused_until == NOW + timedelta(seconds=5)
-    same = sending.throttled(first, None, 0, NOW + timedelta(seconds=1))
-    assert same.strikes == 1
-    later = first.paused_until + timedelta(seconds=1)
-    second = sending.throttled(first, None, 0, later)
-    assert second.paused_until == later + timedelta(seconds=10)
-    calm = second.paused_until + timedelta(minutes=10)
-    assert sending.throttled(second, None, 0, calm).strikes == 1
-
-
-def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
-    long = Throttle(paused_until=NOW + timedelta(minutes=5), strikes=1)
-    assert sending.throttled(long, 1, 0, NOW).paused_until == long.paused_until
-
-
-def test_permission_names_the_first_thing_in_the_way() -> None:
-    paused = Throttle(paused_until=NOW + timedelta(seconds=9), strikes=1)
-    off = added()
-    on = off.model_copy(update={"buying_enabled": True})
-    assert sending.permission(off, paused, NOW).reason == "buying_disabled"
-    refused = sending.permission(on, paused, NOW)
-    assert (refused.reason, refused.retry_after_seconds) == ("account_paused", 9)
-    assert sending.permission(on, paused, NOW + timedelta(seconds=9)).sending_allowed
-    assert sending.permission(on, None, NOW).sending_allowed

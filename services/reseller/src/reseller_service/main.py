@@ -13,13 +13,17 @@ from purser_common.settings import load
 from purser_common.web import Process
 from purser_common.web.process import PATIENCE
 from reseller_service import jobs, store
-from reseller_service.api import internal, mapping, resellers
+from reseller_service.api import accounts, internal, mapping, resellers
 from reseller_service.clients.marketplace import Marketplace
+from reseller_service.commands.accounts import Gatekeeper
 from reseller_service.commands.mapping import Shelf
 from reseller_service.commands.resellers import Registry
 from reseller_service.commands.sending import Hop
 from reseller_service.settings import Settings
 from reseller_service.views import Views
+
+AROUND_THE_ANSWER = 15.0
+"""Seconds for connecting before the marketplace's answer and for storing what it was."""
 
 
 def build(settings: Settings) -> FastAPI:
@@ -34,15 +38,24 @@ def build(settings: Settings) -> FastAPI:
     vault = _vault(settings)
     verifications = store.Verifications(process.database, vault)
     kept = store.Resellers(process.database, process.outbox, vault)
-    accounts = store.Accounts(process.database)
+    standings = store.Accounts(process.database)
     marketplace = Marketplace(
-        process.http, settings.regions, accounts, kept.account, settings.order_answer_seconds
+        process.http, settings.regions, standings, kept.account, settings.order_answer_seconds
     )
     registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
     shelf = Shelf(store.Mappings(process.database, process.outbox), kept, marketplace)
     sends = jobs.Sends(settings.fence_seconds)
-    egress = store.Egress(process.database)
-    hop = Hop(kept, accounts, egress, marketplace, lambda: sends.fenced, sends.keep, real_now)
+    keeper = Gatekeeper(kept, standings, settings.accounts, real_now)
+    hop = Hop(
+        credentials=kept,
+        keeper=keeper,
+        egress=store.Egress(process.database),
+        sender=marketplace,
+        fenced=lambda: sends.fenced,
+        keep=sends.keep,
+        now=real_now,
+        place_seconds=settings.order_answer_seconds + AROUND_THE_ANSWER,
+    )
     if settings.role != "worker":
         process.alongside(sends.watch)
     jobs.declare(process, verifications)
@@ -50,6 +63,7 @@ def build(settings: Settings) -> FastAPI:
     routes = [
         resellers.router(registry, views, marketplace),
         mapping.router(shelf, views),
+        accounts.router(keeper),
         internal.router(shelf, hop, marketplace, sends),
     ]
     app = process.app(

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from purser_common.settings import Keys, ServiceSettings
+from reseller_service.domain.accounts import Limits
 from reseller_service.domain.resellers import Region
 
 
@@ -14,6 +15,7 @@ class Settings(ServiceSettings):
         min_length=1,
         description="JSON list of `{code, name, api_url, marketplace_code}`: where each region is.",
     )
+    accounts: Limits = Limits()
     order_answer_seconds: float = Field(
         default=180.0, gt=0, description="How long the marketplace's answer to an order may take."
     )

@@ -14,7 +14,7 @@ from purser_events.values import Money, Period, ProductIdentity
 from reseller_service.commands import mapping, sending
 from reseller_service.commands.mapping import Shelf, Terms
 from reseller_service.commands.sending import Hop
-from reseller_service.domain.sending import Attempt, Outcome, Permission
+from reseller_service.domain.sending import Attempt, Outcome
 
 PEERS = ("order", "subscription", "tenant-connection")
 _READABLE = ("customers", "resellers", "products", "plans", "orders", "subscriptions", "reports")
@@ -77,13 +77,13 @@ class PurchaseTerms(BaseModel):
 def router(shelf: Shelf, hop: Hop, gate: Gate, sends: Sends) -> APIRouter:
     """The routes for other services."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
-    _read_routes(routes, shelf, hop, gate)
+    _read_routes(routes, shelf, gate)
     _send_routes(routes, hop, sends)
     _pass_through(routes, gate)
     return routes
 
 
-def _read_routes(routes: APIRouter, shelf: Shelf, hop: Hop, gate: Gate) -> None:
+def _read_routes(routes: APIRouter, shelf: Shelf, gate: Gate) -> None:
     @routes.get("/resellers/{id}")
     async def reseller(id: str, caller: CallerOf) -> Reseller:
         caller.require_service(*PEERS)
@@ -114,11 +114,6 @@ def _read_routes(routes: APIRouter, shelf: Shelf, hop: Hop, gate: Gate) -> None:
             billing_period=Period(type=billing_type, duration=billing_duration),
         )
         return _terms(await mapping.purchase_terms(shelf, id, product))
-
-    @routes.get("/accounts/{id}")
-    async def account(id: str, caller: CallerOf) -> Permission:
-        caller.require_service("order")
-        return await sending.permission(hop, id)
 
 
 def _send_routes(routes: APIRouter, hop: Hop, sends: Sends) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from reseller_service.clients.answers import (
     refusals_as_wrong_credentials,
     rows_of,
 )
+from reseller_service.domain.accounts import Standing, rested, seconds_paused
 from reseller_service.domain.mapping import CatalogProduct, same_product
 from reseller_service.domain.resellers import (
     LEAF,
@@ -37,18 +39,12 @@ from reseller_service.domain.resellers import (
     Region,
     VisibleReseller,
 )
-from reseller_service.domain.sending import (
-    LARGEST_BODY,
-    TOKEN_LEFT,
-    Outcome,
-    Throttle,
-    seconds_paused,
-    throttled,
-)
+from reseller_service.domain.sending import LARGEST_BODY, TOKEN_LEFT, Outcome
 
 ANSWER_WITHIN = 100.0
 
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 _log = logs.get(__name__)
 _calls = Counter(
     "marketplace_calls_total", "Calls passed through, by answer.", ["method", "status"]
@@ -60,8 +56,10 @@ _sent = Counter("orders_sent_total", "Attempts to send an order, by outcome.", [
 class Accounts(Protocol):
     """Where it is kept whether an account rests."""
 
-    async def throttle(self, reseller_id: str) -> Throttle | None: ...
-    async def rest(self, reseller_id: str, throttle: Throttle) -> None: ...
+    async def standing(self, reseller_id: str) -> Standing: ...
+    async def change(
+        self, reseller_id: str, decide: Callable[[Standing], tuple[Standing, T]]
+    ) -> T: ...
 
 
 class Marketplace:
@@ -238,10 +236,7 @@ class Marketplace:
         if sent.status in (401, 403):
             token = headers["Authorization"].removeprefix("Bearer ")
             self._source(account).invalidate(token)
-        body = sent.body[:LARGEST_BODY].decode(errors="replace") if sent.outcome == "yes" else None
-        return Outcome(
-            sent=sent.outcome, status=sent.status, body=body, reason=sent.error, fenced=fenced
-        )
+        return _outcome(sent, fenced)
 
     # -- accounts ----------------------------------------------------------------------------------
 
@@ -283,7 +278,7 @@ class Marketplace:
     async def _rested(self, reseller_id: str) -> Account:
         """The account of a reseller. Raises NotFound, or Unavailable while it rests."""
         account = await self._load(reseller_id)
-        rest = seconds_paused(await self._accounts.throttle(reseller_id), real_now())
+        rest = seconds_paused(await self._accounts.standing(reseller_id), real_now())
         if rest is not None:
             raise Unavailable(
                 "the marketplace asked for a pause of this reseller's calls",
@@ -293,13 +288,15 @@ class Marketplace:
         return account
 
     async def _rest(self, reseller_id: str, seconds: float | None) -> None:
-        before = await self._accounts.throttle(reseller_id)
-        throttle = throttled(before, seconds, random.random(), real_now())  # noqa: S311
-        await self._accounts.rest(reseller_id, throttle)
+        spread, now = random.random(), real_now()  # noqa: S311
+
+        def rest(standing: Standing) -> tuple[Standing, datetime | None]:
+            after = rested(standing, seconds, spread, now)
+            return after, after.paused_until
+
+        until = await self._accounts.change(reseller_id, rest)
         _pauses.inc()
-        _log.warning(
-            "account rests", reseller_id=reseller_id, until=throttle.paused_until.isoformat()
-        )
+        _log.warning("account rests", reseller_id=reseller_id, until=str(until))
 
     def _region(self, code: str) -> Region:
         region = self._regions.get(code)
@@ -327,3 +324,20 @@ class Marketplace:
             credentials.password.get_secret_value(),
             credentials.subscription_key.get_secret_value(),
         )
+
+
+def _outcome(sent: placing.Sent, fenced: bool) -> Outcome:
+    """What became of a send, with what its answer proves."""
+    if sent.outcome != "yes" or sent.status is None:
+        return Outcome(
+            sent=sent.outcome, reason=sent.error, fenced=fenced, ambiguous=sent.outcome != "no"
+        )
+    proven = placing.classify(sent.status, sent.body)
+    return Outcome(
+        sent="yes",
+        status=sent.status,
+        body=sent.body[:LARGEST_BODY].decode(errors="replace"),
+        reason=sent.error,
+        fenced=fenced,
+        ambiguous=isinstance(proven, placing.Ambiguous),
+    )

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from purser_common import logs
 from purser_common.errors import Problem, Unavailable
-from purser_common.outbox import Loaded
-from purser_events.reseller import Reseller
+from reseller_service.commands import accounts
+from reseller_service.commands.accounts import Gatekeeper
 from reseller_service.domain import sending as rules
 from reseller_service.domain.resellers import Account
-from reseller_service.domain.sending import Attempt, Outcome, Permission, Throttle
+from reseller_service.domain.sending import Attempt, Noted, Outcome
 
 _log = logs.get(__name__)
 
@@ -24,19 +24,12 @@ class Egress(Protocol):
     ) -> None: ...
     async def settle(self, attempt: Attempt, outcome: Outcome) -> None: ...
     async def close(self, attempt_id: str, at: datetime, outcome: Outcome) -> bool: ...
-    async def outcome(self, attempt_id: str) -> tuple[Outcome | None, bool]: ...
+    async def noted(self, attempt_id: str) -> Noted: ...
 
 
-class Accounts(Protocol):
-    """Whether accounts rest."""
+class Credentials(Protocol):
+    """What it takes to act for a reseller."""
 
-    async def throttle(self, reseller_id: str) -> Throttle | None: ...
-
-
-class Resellers(Protocol):
-    """Reads resellers."""
-
-    async def load(self, id: str) -> Loaded[Reseller]: ...
     async def account(self, id: str) -> Account: ...
 
 
@@ -51,21 +44,19 @@ class Sender(Protocol):
 
 @dataclass(frozen=True)
 class Hop:
-    """What sending needs. `keep` repeats a piece of work beside the caller until it succeeds."""
+    """What sending needs. A send keeps its place for `place_seconds`: longer than it can take.
 
-    resellers: Resellers
-    accounts: Accounts
+    `keep` repeats a piece of work beside the caller until it succeeds.
+    """
+
+    credentials: Credentials
+    keeper: Gatekeeper
     egress: Egress
     sender: Sender
     fenced: Callable[[], bool]
     keep: Callable[[Callable[[], Awaitable[None]]], None]
     now: Callable[[], datetime]
-
-
-async def permission(hop: Hop, reseller_id: str) -> Permission:
-    """Whether a reseller's account may send orders now. Raises NotFound."""
-    reseller = await hop.resellers.load(reseller_id)
-    return rules.permission(reseller.state, await hop.accounts.throttle(reseller_id), hop.now())
+    place_seconds: float
 
 
 async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes) -> Outcome:
@@ -74,10 +65,12 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
     Whoever inserts the attempt sends it; everybody else gets Conflict. Raises NotFound for the
     reseller, Unavailable when the attempt cannot be noted: nothing was sent then.
     """
-    account = await hop.resellers.account(reseller_id)
-    headers, reason = await _clearance(hop, account)
+    account = await hop.credentials.account(reseller_id)
+    headers, reason = await _clearance(hop, account, attempt)
     fenced = hop.fenced()
     await hop.egress.open(attempt, reseller_id, hop.now(), fenced)
+    if reason is None:
+        reason = await _objection(hop, reseller_id, attempt)
     if hop.now() > attempt.send_by:
         reason = "too_late"
     if headers is None or reason is not None:
@@ -85,22 +78,38 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
     else:
         outcome = await hop.sender.send(account, headers, order, fenced)
     _log.info("attempt", attempt=attempt.id, sent=outcome.sent, status=outcome.status)
-    try:
+
+    async def store() -> None:
         await hop.egress.settle(attempt, outcome)
+        await accounts.settle(hop.keeper, reseller_id, attempt.id, outcome)
+
+    try:
+        await store()
     except Unavailable:
-        hop.keep(lambda: hop.egress.settle(attempt, outcome))
+        hop.keep(store)
     return outcome
 
 
-async def _clearance(hop: Hop, account: Account) -> tuple[Mapping[str, str] | None, str | None]:
+async def _clearance(
+    hop: Hop, account: Account, attempt: Attempt
+) -> tuple[Mapping[str, str] | None, str | None]:
     """Headers to send with, or the reason why nothing may be sent."""
-    allowed = await permission(hop, account.reseller.id)
+    allowed = await accounts.permission(hop.keeper, account.reseller.id, attempt.id)
     if not allowed.sending_allowed:
         return None, allowed.reason
     try:
         return await hop.sender.authorize(account), None
     except Problem as error:
         return None, f"no_token: {error.code}"
+
+
+async def _objection(hop: Hop, reseller_id: str, attempt: Attempt) -> str | None:
+    """The last word before the order leaves: take or renew its place, or say why there is none."""
+    try:
+        allowed = await accounts.take(hop.keeper, reseller_id, attempt.id, hop.place_seconds)
+    except Problem as error:
+        return f"account_unavailable: {error.code}"
+    return allowed.reason
 
 
 async def close_attempt(hop: Hop, attempt_id: str) -> Outcome:
@@ -112,5 +121,12 @@ async def close_attempt(hop: Hop, attempt_id: str) -> Outcome:
     closed = Outcome(sent="no", reason="closed before it was sent", closed=True)
     if await hop.egress.close(attempt_id, hop.now(), closed):
         return closed
-    outcome, fenced = await hop.egress.outcome(attempt_id)
-    return outcome or rules.lost(fenced)
+    noted = await hop.egress.noted(attempt_id)
+    if noted.reseller_id is None:
+        return noted.outcome or closed
+    if noted.outcome is not None:
+        await accounts.settle(hop.keeper, noted.reseller_id, attempt_id, noted.outcome)
+        return noted.outcome
+    lost = rules.lost(noted.fenced)
+    await accounts.judge(hop.keeper, noted.reseller_id, attempt_id, lost)
+    return lost

@@ -1,4 +1,4 @@
-"""Verifications, resellers with their sealed credentials, mappings, accounts, and what was sent."""
+"""Verifications and resellers, with their sealed credentials."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 
 from purser_common import outbox
 from purser_common.crypto import SealBroken, Sealed, Sealer
-from purser_common.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
+from purser_common.errors import Conflict, FieldError, Invalid, NotFound
 from purser_common.mongo import (
     ASCENDING,
     Collection,
@@ -14,37 +14,27 @@ from purser_common.mongo import (
     Document,
     DuplicateKeyError,
     Index,
-    PyMongoError,
     duplicated_index,
-    is_away,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
-from purser_events.reseller import LicenseMapping, Reseller
-from reseller_service.domain.mapping import MAPPED
+from purser_events.reseller import Reseller
 from reseller_service.domain.resellers import Account, Credentials, Verification
-from reseller_service.domain.sending import Attempt, Outcome, Throttle
 
-VERIFICATIONS, RESELLERS, MAPPINGS = "reseller_verifications", "resellers", "license_mappings"
-ACCOUNTS, EGRESS = "accounts", "egress"
+VERIFICATIONS, RESELLERS = "reseller_verifications", "resellers"
 
 UP = ASCENDING
 _BY_NAME = Index(RESELLERS, (("display_name_key", UP),), unique=True, sparse=True)
 _BY_MARKETPLACE = Index(RESELLERS, (("marketplace_key", UP),), unique=True, sparse=True)
-_DEFAULTS = Index(MAPPINGS, (("default_key", UP),), unique=True, sparse=True)
 INDEXES = (
     Index(VERIFICATIONS, (("sealed_until", UP),), sparse=True),
     Index(VERIFICATIONS, (("sealed.kid", UP),), sparse=True),
     _BY_NAME,
     _BY_MARKETPLACE,
     Index(RESELLERS, (("sealed.kid", UP),)),
-    _DEFAULTS,
-    Index(MAPPINGS, (("mapped_for", UP), ("_id", UP))),
     *outbox.indexes(RESELLERS),
-    *outbox.indexes(MAPPINGS),
 )
-OUTBOXES = (RESELLERS, MAPPINGS)
 
 
 class Vault:
@@ -222,150 +212,6 @@ class Resellers:
         )
 
 
-class Mappings:
-    """Licence mappings: one document for each product of a reseller that was ever mapped."""
-
-    def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._collection: Collection = database[MAPPINGS]
-        self._outbox = outbox
-
-    async def find(self, id: str) -> Loaded[LicenseMapping] | None:
-        """A mapping, also one that was deleted."""
-        document = await self._collection.find_one({"_id": id})
-        return _mapping(document) if document else None
-
-    async def replayed(self, id: str, request: Request) -> Loaded[LicenseMapping] | None:
-        """The mapping if this keyed call has written it before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": id})
-        if document is None:
-            return None
-        if document["first_op"] == request.id():
-            request.must_equal(document["request_digest"])
-        elif not outbox.replayed(document, request):
-            return None
-        return _mapping(document)
-
-    async def insert(
-        self, state: LicenseMapping, facts: Sequence[Fact], cause: Cause, request: Request
-    ) -> Loaded[LicenseMapping] | None:
-        """Insert a mapping; None when there is one. Raises Conflict for a second default."""
-        fields = _mapping_fields(state) | {"first_op": request.id()}
-        try:
-            document = await self._outbox.insert(
-                self._collection, state.id, fields, facts, cause, request
-            )
-        except DuplicateKeyError as error:
-            if duplicated_index(error, INDEXES) is _DEFAULTS:
-                raise await self._default_taken(state) from error
-            return None
-        return _mapping(document)
-
-    async def save(
-        self,
-        loaded: Loaded[LicenseMapping],
-        state: LicenseMapping,
-        facts: Sequence[Fact],
-        cause: Cause,
-        request: Request | None = None,
-    ) -> Loaded[LicenseMapping]:
-        """Write the next state. Raises VersionConflict, Conflict for a second default."""
-        try:
-            document = await self._outbox.save(
-                self._collection, loaded.stamp, _mapping_fields(state), facts, cause, request
-            )
-        except DuplicateKeyError as error:
-            raise await self._default_taken(state) from error
-        return _mapping(document)
-
-    async def _default_taken(self, state: LicenseMapping) -> Conflict:
-        holder = await self._collection.find_one({"default_key": _default_key(state)}, {"_id": 1})
-        return Conflict(
-            "another product is this licence's default",
-            code="default_exists",
-            mapping_id=holder["_id"] if holder else None,
-        )
-
-
-class Accounts:
-    """Whether each reseller's account at the marketplace rests."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database[ACCOUNTS]
-
-    async def throttle(self, reseller_id: str) -> Throttle | None:
-        """The account's last rest, if it ever had one."""
-        document = await self._collection.find_one({"_id": reseller_id})
-        return Throttle(**{**document, "_id": None}) if document else None
-
-    async def rest(self, reseller_id: str, throttle: Throttle) -> None:
-        """Let the account rest; of two the longer one counts."""
-        await self._collection.update_one(
-            {"_id": reseller_id},
-            {
-                "$max": {"paused_until": throttle.paused_until},
-                "$set": {"strikes": throttle.strikes},
-            },
-            upsert=True,
-        )
-
-
-class Egress:
-    """Every attempt to send an order, by its id: what is here is never sent again."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database[EGRESS]
-
-    async def open(self, attempt: Attempt, reseller_id: str, at: datetime, fenced: bool) -> None:
-        """Note that an attempt is about to be sent. Raises Conflict when it was noted before.
-
-        Whoever cannot note it must not send: Unavailable leaves open whether it was noted.
-        """
-        document: Document = {
-            "_id": attempt.id,
-            "reseller_id": reseller_id,
-            "send_by": attempt.send_by,
-            "opened_at": at,
-            "fenced": fenced,
-        }
-        if not await self._inserted(document):
-            raise Conflict(
-                "this attempt was sent or closed before; it is never sent again",
-                code="attempt_exists",
-            )
-
-    async def settle(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Store what became of an attempt. Raises Unavailable."""
-        try:
-            await self._collection.update_one(
-                {"_id": attempt.id}, {"$set": {"outcome": outcome.model_dump()}}
-            )
-        except PyMongoError as error:
-            raise Unavailable("the outcome cannot be stored now") from error
-
-    async def close(self, attempt_id: str, at: datetime, outcome: Outcome) -> bool:
-        """Insert the attempt as closed; False when it is already here."""
-        return await self._inserted(
-            {"_id": attempt_id, "closed_at": at, "outcome": outcome.model_dump()}
-        )
-
-    async def outcome(self, attempt_id: str) -> tuple[Outcome | None, bool]:
-        """What is stored of an attempt that is here, and whether the pause fence ran for it."""
-        document = await self._collection.find_one({"_id": attempt_id}) or {}
-        stored = document.get("outcome")
-        return Outcome.model_validate(stored) if stored else None, document.get("fenced", False)
-
-    async def _inserted(self, document: Document) -> bool:
-        try:
-            await self._collection.insert_one(document)
-        except DuplicateKeyError:
-            return False
-        except PyMongoError as error:
-            if is_away(error):
-                raise Unavailable("the database is away", code="database_unavailable") from error
-            raise
-        return True
-
-
 def _verification(document: Document) -> Verification:
     return Verification(**document["state"], own_prices=document["own_prices"])
 
@@ -380,19 +226,3 @@ def _reseller_fields(state: Reseller) -> Document:
 
 def _marketplace_key(state: Reseller) -> str:
     return f"{state.marketplace}|{state.region}|{state.marketplace_reseller_id}"
-
-
-def _mapping_fields(state: LicenseMapping) -> Document:
-    return {
-        "state": state.model_dump(mode="json"),
-        "mapped_for": state.reseller_id if state.status == MAPPED else None,
-        "default_key": _default_key(state),
-    }
-
-
-def _default_key(state: LicenseMapping) -> str | None:
-    return f"{state.reseller_id}|{state.sku_id}" if state.is_default else None
-
-
-def _mapping(document: Document) -> Loaded[LicenseMapping]:
-    return Loaded(LicenseMapping.model_validate(document["state"]), Stamp.of(document))

@@ -1,0 +1,22 @@
+"""What the service keeps: one module for each kind of document."""
+
+from reseller_service.store import mapping, resellers
+from reseller_service.store.accounts import Accounts
+from reseller_service.store.mapping import Mappings
+from reseller_service.store.resellers import Resellers, Vault, Verifications, prove_keys
+from reseller_service.store.sending import Egress
+
+__all__ = [
+    "INDEXES",
+    "OUTBOXES",
+    "Accounts",
+    "Egress",
+    "Mappings",
+    "Resellers",
+    "Vault",
+    "Verifications",
+    "prove_keys",
+]
+
+INDEXES = (*resellers.INDEXES, *mapping.INDEXES)
+OUTBOXES = (resellers.RESELLERS, mapping.MAPPINGS)
