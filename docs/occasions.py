@@ -7,6 +7,8 @@ OCCASIONS = {
     "reseller.buying-disabled": "A purchaser switches buying off.",
     "license.mapped": "A price admin maps a product to a SKU or to no licence.",
     "license.unmapped": "A price admin deletes a mapping.",
+    "buying.stopped": "A purchaser stops all buying, or one reseller's.",
+    "buying.resumed": "A purchaser lifts a stop of buying.",
     "customer.added": "A customer of the MSP is added.",
     "tenant.registered": "A Microsoft 365 tenant is added to a customer.",
     "tenant.consent-requested": "The consent page's address is handed out.",

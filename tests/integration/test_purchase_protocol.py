@@ -144,3 +144,29 @@ async def test_an_order_that_meets_the_rate_limit_is_sent_again_once(shop: Any) 
     shop.fault(kind="rate_limit", retry_after=1)
     done = await shop.assert_bought_once(shop.buy())
     assert [a["outcome"] for a in done["execution"]["attempts"]] == ["refused", None]
+
+
+@pytest.mark.parametrize("everything", [True, False], ids=["all", "one reseller"])
+async def test_a_purchase_waits_while_buying_is_stopped_and_is_sent_once_it_is_resumed(
+    system: Any, shop: Any, everything: bool
+) -> None:
+    scope = "all" if everything else shop.reseller["id"]
+    body = {"scope": scope, "reason": "a customer was charged twice"}
+    stopped = system.call("POST", "/v1/buying-stops", body)
+    try:
+        shown = system.get("/v1/overview")["buying_stops"]
+        assert [one["reason"] for one in shown if one["id"] == scope] == [body["reason"]]
+        asked = shop.buy()
+        refused = f'sends_refused_total{{reason="buying_stopped"}}'
+        with system.outside("reseller") as reseller:
+            before = system.metric(reseller, refused)
+            await eventually(lambda: system.metric(reseller, refused) > before, within=20)
+        waiting = system.get(f"/v1/license-change-requests/{asked['id']}")
+        assert waiting["execution"]["attempts"] == []
+        assert shop.orders(asked) == []
+    finally:
+        headers = {"If-Match": stopped.headers["etag"]}
+        system.call("DELETE", f"/v1/buying-stops/{scope}?confirm=true", headers=headers)
+    done = await shop.assert_bought_once(asked)
+    assert [attempt["n"] for attempt in done["execution"]["attempts"]] == [1]
+    assert system.get("/v1/overview")["buying_stops"] == []

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from gateway_service import domain, store
+from gateway_service import domain, store, views
 from gateway_service.store import Answer
 from purser_common import mongo as chassis_mongo
 from purser_common import settings
 from purser_common.clock import Clock
 from purser_common.errors import Conflict, Invalid
-from purser_common.identity import Grant
+from purser_common.identity import Caller, Grant
 from purser_common.mongo import Database, IndexWatch
 from purser_common.outbox import Outbox, Request
 from purser_common.telemetry import Cause
@@ -104,6 +104,23 @@ async def test_the_model_keeps_the_newest_state_whatever_the_order(database: Dat
     assert document is not None
     assert (document["sequence"], document["state"]["name"]) == (3, "v3")
     assert (document["tenant_id"], document["customer_id"]) == ("t1", "c1")
+
+
+@pytest.mark.parametrize("scope", ["all", "tenant/t9"])
+async def test_the_overview_shows_the_stops_that_hold_to_everybody_with_a_role(
+    database: Database, scope: str
+) -> None:
+    model, shown = store.Model(database), views.Views(database)
+    held = {"id": "all", "status": "stopped", "reason": "charged twice"}
+    lifted = {"id": "r1", "reseller_id": "r1", "status": "resumed", "reason": "other"}
+    await model.fold_answer("buying-stop/all", 1, held)
+    await model.fold_answer("buying-stop/r1", 2, lifted)
+    viewer = Caller("user:a", (Grant("viewer", scope),))
+    overview = await shown.overview(viewer)
+    assert (overview["buying_stops"], overview["counts"]["buying_stops"]) == ([held], 1)
+    await model.fold_answer("buying-stop/all", 2, {**held, "status": "resumed"})
+    assert (await shown.overview(viewer))["buying_stops"] == []
+    assert (await shown.overview(Caller("user:b")))["buying_stops"] == []
 
 
 async def test_a_role_is_given_once_taken_away_and_given_again(database: Database) -> None:

@@ -80,12 +80,23 @@ def test_permission_names_the_first_thing_in_the_way() -> None:
         credentials_set_at=NOW,
         added_at=NOW,
     )
-    told = accounts.permission(reseller, Refusal("account_paused", 9))
-    assert (told.sending_allowed, told.reason) == (False, "buying_disabled")
+    assert accounts.forbidden(reseller, True) == Refusal("buying_stopped", None)
+    assert accounts.forbidden(reseller, False) == Refusal("buying_disabled", None)
     buying = reseller.model_copy(update={"buying_enabled": True})
-    told = accounts.permission(buying, Refusal("account_paused", 9))
-    assert (told.reason, told.retry_after_seconds) == ("account_paused", 9)
-    assert accounts.permission(buying, None).sending_allowed
+    assert accounts.forbidden(buying, False) is None
+    full = take(take(Standing(strikes=1), "a/1"), "b/1")
+    for n in range(3):
+        full = accounts.verifying(full, f"r{n}", LIMITS, NOW)
+    paused = full.model_copy(update={"paused_until": NOW + timedelta(seconds=9)})
+    reasons = [
+        refused.reason
+        for standing in (paused, full, full.model_copy(update={"unresolved": ()}))
+        if (refused := accounts.refusal(standing, None, LIMITS, NOW))
+    ]
+    assert reasons == ["account_paused", "breaker_open", "sends_in_flight"]
+    told = accounts.permission("r", Refusal("account_paused", 9))
+    assert (told.sending_allowed, told.retry_after_seconds) == (False, 9)
+    assert accounts.permission("r", None).sending_allowed
 
 
 def test_two_attempts_have_a_place_and_the_third_waits_for_one() -> None:

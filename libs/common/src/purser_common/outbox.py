@@ -89,7 +89,7 @@ class Request:
 def replayed(document: Document, request: Request) -> bool:
     """Whether the document has already seen this call. Raises Invalid for another content."""
     op = request.id()
-    if document["_id"] == op and "request_digest" in document:
+    if op in (document["_id"], document.get("first_op")) and "request_digest" in document:
         request.must_equal(document["request_digest"])
         return True
     for seen in document.get("recent_ops", ()):

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from purser_events import access, license, reseller, subscription, tenant
+from purser_events import access, buying, license, reseller, subscription, tenant
 from purser_events.envelope import Fact, event_type
 
 PARTITIONS = 12
@@ -41,6 +41,7 @@ TOPICS: tuple[Topic, ...] = (
         reseller.ResellerBuyingDisabled,
     ),
     *_topics("reseller", "license-mapping", reseller.LicenseMapped, reseller.LicenseUnmapped),
+    *_topics("reseller", "buying-stop", buying.BuyingStopped, buying.BuyingResumed),
     *_topics("tenant-connection", "customer", tenant.CustomerAdded),
     *_topics(
         "tenant-connection",

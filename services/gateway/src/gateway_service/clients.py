@@ -55,6 +55,10 @@ ROUTES: tuple[Route, ...] = (
         POST   /v1/resellers/{id}/license-mappings                  map_license
         GET    /v1/resellers/{id}/license-mappings/{mapping_id}     view_license_mapping
         DELETE /v1/resellers/{id}/license-mappings/{mapping_id}     unmap_license
+        POST   /v1/buying-stops                                     stop_buying
+        GET    /v1/buying-stops                                     list_buying_stops
+        GET    /v1/buying-stops/{id}                                view_buying_stop
+        DELETE /v1/buying-stops/{id}                                resume_buying
         """,
     ),
     *_routes(

@@ -30,6 +30,7 @@ MODEL = {
     "tenant": "tenants",
     "subscription": "subscriptions",
     "license-change-request": "requests",
+    "buying-stop": "buying_stops",
 }
 """The read model: aggregate → collection, one document per subject."""
 
@@ -41,6 +42,7 @@ INDEXES = (
     *(Index(name, (("tenant_id", UP), ("at", DOWN))) for name in MODEL.values()),
     *(Index(name, (("customer_id", UP), ("at", DOWN))) for name in MODEL.values()),
     *(Index(name, (("at", DOWN),)) for name in MODEL.values()),
+    Index(MODEL["buying-stop"], (("state.status", UP), ("at", DOWN))),
     *outbox.indexes(ASSIGNMENTS),
     *outbox.indexes(ACTIONS),
 )

@@ -22,9 +22,13 @@ class Views:
         """Everything of a first screen; `as_of` tells how old the model is."""
         scopes = caller.scopes(*ROLES)
         allowed = scope_filter(scopes, customer="customer_id", tenant="tenant_id")
-        found = {name: await self._newest(name, allowed) for name in MODEL.values()}
+        scoped = [name for name in MODEL.values() if name != "buying_stops"]
+        found = {name: await self._newest(name, allowed) for name in scoped}
         if ALL not in scopes:
             found["resellers"] = []
+        # Who waits for an order should see why, whatever the scope.
+        holding = {"state.status": "stopped"} if scopes else None
+        found["buying_stops"] = await self._newest("buying_stops", holding)
         states = {name: [d["state"] for d in documents] for name, documents in found.items()}
         times = [document["at"] for documents in found.values() for document in documents]
         return {

@@ -13,9 +13,10 @@ from purser_common.settings import load
 from purser_common.web import Process
 from purser_common.web.process import PATIENCE
 from reseller_service import jobs, store
-from reseller_service.api import accounts, internal, mapping, resellers
+from reseller_service.api import accounts, buying, internal, mapping, resellers
 from reseller_service.clients.marketplace import Marketplace
 from reseller_service.commands.accounts import Gatekeeper
+from reseller_service.commands.buying import Switch
 from reseller_service.commands.mapping import Shelf
 from reseller_service.commands.resellers import Registry
 from reseller_service.commands.sending import Hop
@@ -45,7 +46,8 @@ def build(settings: Settings) -> FastAPI:
     registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
     shelf = Shelf(store.Mappings(process.database, process.outbox), kept, marketplace)
     sends = jobs.Sends(settings.fence_seconds)
-    keeper = Gatekeeper(kept, standings, settings.accounts, real_now)
+    stops = store.Stops(process.database, process.outbox)
+    keeper = Gatekeeper(kept, stops, standings, settings.accounts, real_now)
     hop = Hop(
         credentials=kept,
         keeper=keeper,
@@ -63,6 +65,7 @@ def build(settings: Settings) -> FastAPI:
     routes = [
         resellers.router(registry, views, marketplace),
         mapping.router(shelf, views),
+        buying.router(Switch(stops, kept, process.clock.now), views),
         accounts.router(keeper),
         internal.router(shelf, hop, marketplace, sends),
     ]

@@ -7,7 +7,7 @@ from purser_common.web import cursor as cursor_of
 from purser_common.web import position
 from reseller_service.domain.resellers import MODULE, MODULE_NAME
 
-RESELLERS, MAPPINGS = "resellers", "license_mappings"
+RESELLERS, MAPPINGS, STOPS = "resellers", "license_mappings", "buying_stops"
 
 
 class Views:
@@ -39,10 +39,18 @@ class Views:
     async def mappings(self, reseller_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """A page of a reseller's licence mappings."""
         after = position(cursor, str)
-        query: Document = {"mapped_for": reseller_id}
+        return await self._by_id(MAPPINGS, {"mapped_for": reseller_id}, after, limit)
+
+    async def stops(self, cursor: str | None, limit: int) -> dict[str, Any]:
+        """A page of the stops of buying that hold."""
+        return await self._by_id(STOPS, {"holds": True}, position(cursor, str), limit)
+
+    async def _by_id(
+        self, collection: str, query: Document, after: tuple[Any, ...] | None, limit: int
+    ) -> dict[str, Any]:
         if after:
-            query["_id"] = {"$gt": after[0]}
-        found = self._database[MAPPINGS].find(query, {"state": 1})
+            query = {**query, "_id": {"$gt": after[0]}}
+        found = self._database[collection].find(query, {"state": 1})
         documents = await found.sort([("_id", 1)]).limit(limit + 1).to_list(limit + 1)
         return _page(documents, limit, "_id")
 

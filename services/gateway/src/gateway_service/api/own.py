@@ -53,7 +53,7 @@ def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
 
     @routes.get("/v1/overview", operation_id="get_overview")
     async def overview(request: Request) -> Response:
-        """Resellers, tenants, subscriptions with seats and requests, in one answer."""
+        """Resellers, tenants, subscriptions with seats, requests and stops, in one answer."""
 
         async def tell(call: Call) -> Answer:
             return _json(await views.overview(call.caller))

@@ -3,15 +3,14 @@
 import uuid
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from purser_common.errors import FieldError, Invalid
 from purser_common.outbox import Loaded
 from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match
 from purser_events.reseller import LicenseMapping
 from purser_events.values import Period, ProductIdentity
-from reseller_service.api.resellers import Limit, require_role
+from reseller_service.api.resellers import Confirm, Limit, require_confirmed, require_role
 from reseller_service.commands import mapping as commands
 from reseller_service.commands.mapping import Shelf
 from reseller_service.domain.mapping import Sku
@@ -111,16 +110,11 @@ def router(shelf: Shelf, views: Views) -> APIRouter:
         caller: CallerOf,
         cause: CauseOf,
         response: Response,
-        confirm: Annotated[bool, Query(description="Must be true.")] = False,
+        confirm: Confirm = False,
         expected: int = if_match,
     ) -> LicenseMapping:
         """Delete a mapping; the product can then no longer be bought."""
-        if not confirm:
-            raise Invalid(
-                "say that you mean it: ?confirm=true",
-                code="confirmation_required",
-                errors=(FieldError("#/query/confirm", "must be true"),),
-            )
+        require_confirmed(confirm)
         loaded = await commands.unmap_license(shelf, id, mapping_id, expected, caller, cause)
         return _answered(response, loaded)
 

@@ -18,6 +18,7 @@ from reseller_service.domain.mapping import CatalogProduct
 from reseller_service.domain.resellers import MODULE, Credentials, Verification
 
 Limit = Annotated[int, Query(ge=1, le=200)]
+Confirm = Annotated[bool, Query(description="Must be true.")]
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -52,15 +53,16 @@ def _username(value: SecretStr) -> SecretStr:
     return value
 
 
-def _display_name(value: str) -> str:
+def one_line(value: str) -> str:
+    """Printable text in one line, its spaces single. Raises ValueError without any."""
     text = " ".join(value.split())
     if not text or not text.isprintable():
-        raise ValueError("must be 1 to 100 printable characters")
+        raise ValueError("must be printable characters, at least one")
     return text
 
 
 _Secret = Annotated[SecretStr, Field(min_length=1, max_length=256)]
-DisplayName = Annotated[str, Field(max_length=100), AfterValidator(_display_name)]
+DisplayName = Annotated[str, Field(max_length=100), AfterValidator(one_line)]
 
 
 class VerificationRequest(BaseModel):
@@ -236,6 +238,16 @@ def require_role(caller: Caller, *, everywhere: bool = False) -> None:
     scopes = {grant.scope for grant in caller.grants}
     if not scopes or (everywhere and "all" not in scopes):
         raise Forbidden("this needs a role" + (" for all customers" if everywhere else ""))
+
+
+def require_confirmed(confirm: bool) -> None:
+    """Raises Invalid unless the caller says that it means what it asks (design §7)."""
+    if not confirm:
+        raise Invalid(
+            "say that you mean it: ?confirm=true",
+            code="confirmation_required",
+            errors=(FieldError("#/query/confirm", "must be true"),),
+        )
 
 
 def _edit(body: ResellerPatch) -> Edit:

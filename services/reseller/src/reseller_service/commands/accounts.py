@@ -20,6 +20,12 @@ class Resellers(Protocol):
     async def load(self, id: str) -> Loaded[Reseller]: ...
 
 
+class Stops(Protocol):
+    """Whether people have stopped buying."""
+
+    async def holds(self, reseller_id: str) -> bool: ...
+
+
 class Accounts(Protocol):
     """Every account's standing; `change` may decide more than once."""
 
@@ -34,6 +40,7 @@ class Gatekeeper:
     """What deciding about an account needs. `now` is real time."""
 
     resellers: Resellers
+    stops: Stops
     accounts: Accounts
     limits: Limits
     now: Callable[[], datetime]
@@ -43,10 +50,11 @@ async def permission(
     keeper: Gatekeeper, reseller_id: str, attempt: str | None = None
 ) -> Permission:
     """Whether a reseller's account takes this or another send now. Raises NotFound, Unavailable."""
-    reseller = (await keeper.resellers.load(reseller_id)).state
-    standing = await keeper.accounts.standing(reseller_id)
-    refused = rules.refusal(standing, attempt, keeper.limits, keeper.now())
-    return rules.permission(reseller, refused)
+    refused = await _forbidden(keeper, reseller_id)
+    if refused is None:
+        standing = await keeper.accounts.standing(reseller_id)
+        refused = rules.refusal(standing, attempt, keeper.limits, keeper.now())
+    return rules.permission(reseller_id, refused)
 
 
 async def take(
@@ -56,16 +64,20 @@ async def take(
 
     The place expires by itself; asking again renews it. Raises NotFound, Unavailable.
     """
-    reseller = (await keeper.resellers.load(reseller_id)).state
-    allowed = rules.permission(reseller, None)
-    if not allowed.sending_allowed:
-        return allowed
     held = keeper.limits.take_seconds if seconds is None else seconds
 
     def decide(standing: Standing) -> tuple[Standing, Refusal | None]:
         return rules.taken(standing, attempt, held, keeper.limits, keeper.now())
 
-    return rules.permission(reseller, await keeper.accounts.change(reseller_id, decide))
+    refused = await _forbidden(keeper, reseller_id)
+    if refused is None:
+        refused = await keeper.accounts.change(reseller_id, decide)
+    return rules.permission(reseller_id, refused)
+
+
+async def _forbidden(keeper: Gatekeeper, reseller_id: str) -> Refusal | None:
+    reseller = await keeper.resellers.load(reseller_id)
+    return rules.forbidden(reseller.state, await keeper.stops.holds(reseller_id))
 
 
 async def settle(keeper: Gatekeeper, reseller_id: str, attempt: str, outcome: Outcome) -> None:

@@ -125,12 +125,19 @@ def live(entries: Iterable[E], now: datetime) -> tuple[E, ...]:
     return tuple(entry for entry in entries if entry.until > now)
 
 
-def permission(reseller: Reseller, refusal: Refusal | None) -> Permission:
-    """Whether orders of this reseller may be sent, and if not, why and until when."""
+def forbidden(reseller: Reseller, stopped: bool) -> Refusal | None:
+    """Why people do not let this reseller buy now; nobody knows until when."""
+    if stopped:
+        return Refusal("buying_stopped", None)
     if not reseller.buying_enabled:
-        refusal = Refusal("buying_disabled", None)
+        return Refusal("buying_disabled", None)
+    return None
+
+
+def permission(reseller_id: str, refusal: Refusal | None) -> Permission:
+    """Whether orders of this reseller may be sent, and if not, why and until when."""
     return Permission(
-        reseller_id=reseller.id,
+        reseller_id=reseller_id,
         sending_allowed=refusal is None,
         reason=refusal.reason if refusal else None,
         retry_after_seconds=refusal.retry_after if refusal else None,

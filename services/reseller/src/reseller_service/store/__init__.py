@@ -1,7 +1,8 @@
 """What the service keeps: one module for each kind of document."""
 
-from reseller_service.store import mapping, resellers
+from reseller_service.store import buying, mapping, resellers
 from reseller_service.store.accounts import Accounts
+from reseller_service.store.buying import Stops
 from reseller_service.store.mapping import Mappings
 from reseller_service.store.resellers import Resellers, Vault, Verifications, prove_keys
 from reseller_service.store.sending import Egress
@@ -13,10 +14,11 @@ __all__ = [
     "Egress",
     "Mappings",
     "Resellers",
+    "Stops",
     "Vault",
     "Verifications",
     "prove_keys",
 ]
 
-INDEXES = (*resellers.INDEXES, *mapping.INDEXES)
-OUTBOXES = (resellers.RESELLERS, mapping.MAPPINGS)
+INDEXES = (*resellers.INDEXES, *mapping.INDEXES, *buying.INDEXES)
+OUTBOXES = (resellers.RESELLERS, mapping.MAPPINGS, buying.STOPS)
