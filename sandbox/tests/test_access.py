@@ -140,3 +140,22 @@ def test_strict_mode_refuses_what_the_marketplace_ignores(tmp_path: Any, sandbox
     assert caller.sell(1, orderParameters=[]).status_code == 400
     assert caller.sell(1).status_code == 200
     strict.stop()
+
+
+def test_a_login_may_read_only_so_many_single_objects_in_a_minute(sandbox: Any) -> None:
+    account, other = sandbox.account(reads_per_minute=3), sandbox.account(reads_per_minute=3)
+    path = f"/customers/{account.customer_id}"
+    assert [account.call("GET", path).status_code for _ in range(3)] == [200] * 3
+    refused = account.call("GET", path)
+    assert refused.status_code == 429
+    assert "Rate limit is exceeded" in refused.json()["message"]
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    # lists, orders and other logins are not concerned
+    account.get("/customers")
+    assert account.sell(1).status_code == 200
+    other.get(f"/customers/{other.customer_id}")
+    address = f"/sandbox/logins/{account.login['id']}"
+    sandbox.http.patch(address, json={"reads_per_minute": 4})
+    assert [account.call("GET", path).status_code for _ in range(2)] == [200, 429]
+    sandbox.http.patch(address, json={"reads_per_minute": 0})
+    assert [account.call("GET", path).status_code for _ in range(5)] == [200] * 5

@@ -32,6 +32,7 @@ class AccountRequest(_Strict):
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     submitted_seconds: float | None = Field(default=None, ge=0)
     processing_seconds: float | None = Field(default=None, ge=0)
+    reads_per_minute: int | None = Field(default=None, ge=0)
 
 
 class LoginChange(_Strict):
@@ -39,6 +40,7 @@ class LoginChange(_Strict):
     expired_bearer: Literal[401, 403] | None = None
     password: str | None = Field(default=None, min_length=1)
     disabled: bool | None = None
+    reads_per_minute: int | None = Field(default=None, ge=0)
     expire_tokens: bool = False
 
 
@@ -161,6 +163,9 @@ async def post_account(request: Request, asked: AccountRequest) -> Json:
         currency=asked.currency,
         timing=timing,
     )
+    if asked.reads_per_minute is not None:
+        login.reads_per_minute = asked.reads_per_minute
+        world.save(login)
     return _account(world, login)
 
 
@@ -178,7 +183,8 @@ async def patch_login(request: Request, login_id: str, change: LoginChange) -> J
     login = world.logins.get(login_id)
     if login is None:
         raise HTTPException(404, "there is no such login")
-    for name in ("reseller_list", "expired_bearer", "password", "disabled"):
+    names = ("reseller_list", "expired_bearer", "password", "disabled", "reads_per_minute")
+    for name in names:
         if name in change.model_fields_set:
             setattr(login, name, getattr(change, name))
     if change.expire_tokens:
@@ -333,4 +339,5 @@ async def post_reset(request: Request) -> Json:
     seed(world)
     request.app.state.faults.remove(None)
     request.app.state.calls.clear()
+    request.app.state.reads.clear()
     return {"reset": True, "data_dir": str(settings.data_dir)}

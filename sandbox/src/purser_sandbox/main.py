@@ -18,6 +18,7 @@ from purser_sandbox.gate import App, Calls, Gate
 from purser_sandbox.issuer import Issuer
 from purser_sandbox.marketplace import routes as marketplace
 from purser_sandbox.marketplace.errors import Refused, refuse
+from purser_sandbox.marketplace.limits import DetailReads
 from purser_sandbox.settings import Settings
 from purser_sandbox.store import Store
 from purser_sandbox.world.seed import seed
@@ -35,6 +36,7 @@ def build(settings: Settings) -> App:
     app.state.world = world
     app.state.faults = Faults()
     app.state.calls = Calls()
+    app.state.reads = DetailReads(settings.reads_per_minute)
     app.state.issuer = Issuer(settings)
     for router in (admin.router, marketplace.router, microsoft.router, oidc.router):
         app.include_router(router)

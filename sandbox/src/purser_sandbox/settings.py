@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """How long it then stays ``processing``. Both 0: completed at the first read."""
     token_seconds: int = Field(default=1500, ge=1)
     expired_bearer: Literal[401, 403] = 401
+    reads_per_minute: int = Field(default=600, ge=0)
+    """How many single objects a login may read in any minute before it gets 429; 0: any number."""
     strict: bool = False
     """Refuse unknown body fields and query parameters, which the real marketplace ignores."""
     leaf_reseller_list: ResellerList = "empty"

@@ -17,9 +17,16 @@ TITLES = {
 class Refused(Exception):
     """The marketplace refuses a call."""
 
-    def __init__(self, status: int, message: str, family: Family = "platform") -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        family: Family = "platform",
+        retry_after: int | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.message, self.family = status, message, family
+        self.retry_after = retry_after
 
 
 def error_response(
@@ -52,13 +59,16 @@ def _body(status: int, message: str, family: Family, path: str, cid: str) -> dic
 
 
 def refuse(request: Request, refused: Refused) -> Response:
-    return error_response(
+    response = error_response(
         refused.status,
         refused.message,
         refused.family,
         marketplace_path(request.scope["path"]),
         request.scope.get("sandbox.correlation_id", ""),
     )
+    if refused.retry_after is not None:
+        response.headers["Retry-After"] = str(refused.retry_after)
+    return response
 
 
 def marketplace_path(path: str) -> str:

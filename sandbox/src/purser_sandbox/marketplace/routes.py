@@ -29,7 +29,10 @@ router = APIRouter(prefix="/marketplace/{region}", tags=["marketplace"])
 def _caller(request: Request) -> Caller:
     world: World = request.app.state.world
     world.settle()
-    return Caller(world, authenticate(world, request))
+    caller = Caller(world, authenticate(world, request))
+    if request.method == "GET" and request.scope["route"].path.endswith("}"):
+        request.app.state.reads.spend(caller.login)
+    return caller
 
 
 @router.post("/token")

@@ -86,6 +86,8 @@ class Login(BaseModel):
     subscription_key: str
     reseller_list: ResellerList | None = None
     expired_bearer: Literal[401, 403] | None = None
+    reads_per_minute: int | None = None
+    """Single objects that may be read in a minute; 0: any number; None: as the settings say."""
     generation: int = 0
     """Tokens of an older generation are void."""
     disabled: bool = False

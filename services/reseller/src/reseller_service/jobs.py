@@ -1,4 +1,4 @@
-"""Sends in flight, which outlive their callers, and credentials whose time is over."""
+"""Sends in flight, which outlive their callers; credentials whose time is over; what alarms watch."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -8,8 +8,11 @@ from typing import Any, Protocol, TypeVar
 from prometheus_client import Gauge
 
 from purser_common import jobs, logs
+from purser_common.clock import real_now
 from purser_common.errors import Unavailable
 from purser_common.web import Process
+from reseller_service.domain import accounts as rules
+from reseller_service.domain.accounts import Limits, Standing
 
 FINISH_WITHIN = 8.0
 """Together with the time that requests get, less than a supervisor waits before it kills (30 s)."""
@@ -17,6 +20,11 @@ FINISH_WITHIN = 8.0
 T = TypeVar("T")
 _log = logs.get(__name__)
 _in_flight = Gauge("orders_in_flight", "Sends whose outcome is not stored yet.")
+_paused = Gauge("account_paused", "1 while the account rests after a 429.", ["reseller_id"])
+_breaker = Gauge("account_breaker_open", "1 while the breaker is not closed.", ["reseller_id"])
+_sends = Gauge("account_sends_in_flight", "Places that are taken.", ["reseller_id"])
+_unresolved = Gauge("account_unresolved_orders", "Outcomes being established.", ["reseller_id"])
+_stopped = Gauge("buying_stopped", "1 while a stop of buying holds.", ["scope"])
 
 
 class Sends:
@@ -96,11 +104,48 @@ class Verifications(Protocol):
     async def forget(self, now: datetime) -> None: ...
 
 
-def declare(process: Process, verifications: Verifications) -> None:
+class Accounts(Protocol):
+    """Every account's standing."""
+
+    async def all(self) -> dict[str, Standing]: ...
+
+
+class Stops(Protocol):
+    """The stops of buying."""
+
+    async def holding(self) -> list[str]: ...
+
+
+async def observe(accounts: Accounts, stops: Stops, limits: Limits, now: datetime) -> None:
+    """Set the gauges to how the accounts stand at this moment of real time."""
+    standings, holding = await accounts.all(), await stops.holding()
+    for gauge in (_paused, _breaker, _sends, _unresolved, _stopped):
+        gauge.clear()
+    for id, standing in standings.items():
+        _paused.labels(id).set(rules.seconds_paused(standing, now) is not None)
+        _breaker.labels(id).set(rules.breaker(standing, limits, now).phase != "closed")
+        _sends.labels(id).set(len(rules.live(standing.sends, now)))
+        _unresolved.labels(id).set(len(rules.live(standing.unresolved, now)))
+    for scope in holding:
+        _stopped.labels(scope).set(1)
+
+
+def declare(
+    process: Process,
+    verifications: Verifications,
+    accounts: Accounts,
+    stops: Stops,
+    limits: Limits,
+) -> None:
     """Declare the service's jobs."""
 
     async def forget_expired() -> bool:
         await verifications.forget(process.clock.now())
         return False
 
+    async def observe_accounts() -> bool:
+        await observe(accounts, stops, limits, real_now())
+        return False
+
     process.job("verifications.forget", forget_expired, every=30.0)
+    process.job("accounts.observe", observe_accounts, every=5.0)

@@ -18,6 +18,7 @@ from reseller_service.clients.marketplace import Marketplace
 from reseller_service.commands.accounts import Gatekeeper
 from reseller_service.commands.buying import Switch
 from reseller_service.commands.mapping import Shelf
+from reseller_service.commands.reading import ReadBudget
 from reseller_service.commands.resellers import Registry
 from reseller_service.commands.sending import Hop
 from reseller_service.settings import Settings
@@ -41,7 +42,12 @@ def build(settings: Settings) -> FastAPI:
     kept = store.Resellers(process.database, process.outbox, vault)
     standings = store.Accounts(process.database)
     marketplace = Marketplace(
-        process.http, settings.regions, standings, kept.account, settings.order_answer_seconds
+        process.http,
+        settings.regions,
+        standings,
+        ReadBudget(standings, settings.accounts, real_now),
+        kept.account,
+        settings.order_answer_seconds,
     )
     registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
     shelf = Shelf(store.Mappings(process.database, process.outbox), kept, marketplace)
@@ -60,7 +66,7 @@ def build(settings: Settings) -> FastAPI:
     )
     if settings.role != "worker":
         process.alongside(sends.watch)
-    jobs.declare(process, verifications)
+    jobs.declare(process, verifications, standings, stops, settings.accounts)
     views = Views(process.database)
     routes = [
         resellers.router(registry, views, marketplace),

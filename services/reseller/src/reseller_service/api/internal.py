@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Coroutine, Mapping
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from fastapi import APIRouter, Header, Request, Response
 from pydantic import BaseModel
@@ -38,7 +38,14 @@ class Gate(Protocol):
 
     async def customer(self, reseller_id: str, customer_id: str) -> Any: ...
     async def forward(
-        self, reseller_id: str, method: str, path: str, query: Mapping[str, str], body: Any
+        self,
+        reseller_id: str,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        body: Any,
+        *,
+        urgent: bool,
     ) -> Answered: ...
 
 
@@ -144,13 +151,20 @@ def _send_routes(routes: APIRouter, hop: Hop, sends: Sends) -> None:
 
 def _pass_through(routes: APIRouter, gate: Gate) -> None:
     @routes.api_route("/marketplace/{id}/{path:path}", methods=["GET", "PATCH", "POST"])
-    async def forward(id: str, path: str, request: Request, caller: CallerOf) -> Response:
+    async def forward(
+        id: str,
+        path: str,
+        request: Request,
+        caller: CallerOf,
+        priority: Annotated[Literal["reconcile"] | None, Header(alias="Purser-Priority")] = None,
+    ) -> Response:
         caller.require_service(*PEERS)
         _require_passable(request.method, path)
         raw = await request.body()
         body = _json_object(raw) if request.method != "GET" else None
         query = dict(request.query_params)
-        answered = await gate.forward(id, request.method, path, query, body)
+        urgent = priority is not None
+        answered = await gate.forward(id, request.method, path, query, body, urgent=urgent)
         headers = {name: answered.headers[name] for name in _RETURNED if name in answered.headers}
         return Response(answered.body, answered.status, headers)
 

@@ -31,6 +31,7 @@ from reseller_service.clients.answers import (
 )
 from reseller_service.domain.accounts import Standing, rested, seconds_paused
 from reseller_service.domain.mapping import CatalogProduct, same_product
+from reseller_service.domain.reading import is_detail
 from reseller_service.domain.resellers import (
     LEAF,
     Account,
@@ -62,6 +63,12 @@ class Accounts(Protocol):
     ) -> T: ...
 
 
+class Budget(Protocol):
+    """What an account may read in detail."""
+
+    async def spend(self, reseller_id: str, *, urgent: bool) -> None: ...
+
+
 class Marketplace:
     """Everything this service asks of the marketplace, for resellers and for fresh credentials."""
 
@@ -70,12 +77,14 @@ class Marketplace:
         http: httpx.AsyncClient,
         regions: tuple[Region, ...],
         accounts: Accounts,
+        budget: Budget,
         load: Callable[[str], Awaitable[Account]],
         order_answer_seconds: float,
     ) -> None:
         self._http = http
         self._regions = {region.code: region for region in regions}
         self._accounts = accounts
+        self._budget = budget
         self._load = load
         self._order_answer_seconds = order_answer_seconds
         self._sources: dict[str, tuple[Credentials, TokenSource]] = {}
@@ -160,6 +169,7 @@ class Marketplace:
     async def customer(self, reseller_id: str, customer_id: str) -> models.Customer:
         """One of the reseller's customers. Raises NotFound, also for another reseller's."""
         async with self._api(reseller_id) as (api, account):
+            await self._budget.spend(reseller_id, urgent=False)
             found = await api.customer(customer_id)
         if found.reseller_id not in (None, account.reseller.marketplace_reseller_id):
             raise NotFound("the marketplace knows no such customer of this reseller")
@@ -174,12 +184,17 @@ class Marketplace:
         path: str,
         query: Mapping[str, str],
         body: Any,
+        *,
+        urgent: bool = False,
     ) -> Answered:
         """Make one call as the reseller and return what was answered; a new token once on 401, 403.
 
-        Raises Unavailable while the account rests and without an answer.
+        Raises Unavailable while the account rests, when it has read too much in detail (the last
+        part is kept for what is urgent), and without an answer.
         """
         account = await self._rested(reseller_id)
+        if is_detail(method, path):
+            await self._budget.spend(reseller_id, urgent=urgent)
         region = self._region(account.reseller.region)
         auth = BasicAuthentication(self._source(account))
         async with self._asking(reseller_id):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from prometheus_client import Counter
+
 from purser_common.outbox import Loaded
 from purser_events.reseller import Reseller
 from reseller_service.domain import accounts as rules
@@ -12,6 +14,7 @@ from reseller_service.domain.accounts import Limits, Permission, Refusal, Standi
 from reseller_service.domain.sending import Outcome
 
 T = TypeVar("T")
+_refused = Counter("sends_refused_total", "Sends that an account did not allow.", ["reason"])
 
 
 class Resellers(Protocol):
@@ -54,7 +57,7 @@ async def permission(
     if refused is None:
         standing = await keeper.accounts.standing(reseller_id)
         refused = rules.refusal(standing, attempt, keeper.limits, keeper.now())
-    return rules.permission(reseller_id, refused)
+    return _told(reseller_id, refused)
 
 
 async def take(
@@ -72,6 +75,12 @@ async def take(
     refused = await _forbidden(keeper, reseller_id)
     if refused is None:
         refused = await keeper.accounts.change(reseller_id, decide)
+    return _told(reseller_id, refused)
+
+
+def _told(reseller_id: str, refused: Refusal | None) -> Permission:
+    if refused is not None:
+        _refused.labels(refused.reason).inc()
     return rules.permission(reseller_id, refused)
 
 

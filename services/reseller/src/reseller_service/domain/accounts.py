@@ -1,4 +1,4 @@
-"""An account's standing: its rest after 429, its sends in flight, what is unresolved, its breaker.
+"""An account's standing: rest after 429, sends in flight, unresolved orders, breaker, leased reads.
 
 All of it is real time. Whatever is under way is an entry that expires by itself, never a counter, so
 that nobody who dies takes a place for ever.
@@ -42,6 +42,12 @@ class Limits(BaseModel):
     unresolved_seconds: float = Field(
         default=3_600.0, gt=0, description="How long an unresolved order counts unless repeated."
     )
+    reads_per_minute: int = Field(
+        default=600, ge=1, description="Detail reads of an account in any minute."
+    )
+    reads_reserved_percent: float = Field(
+        default=20.0, ge=0, lt=100, description="The part of them that is kept for reconciling."
+    )
 
 
 class Send(BaseModel):
@@ -72,6 +78,15 @@ class Unresolved(BaseModel):
     until: datetime
 
 
+class Leased(BaseModel):
+    """Detail reads that were leased in a slot of a minute."""
+
+    model_config = ConfigDict(frozen=True)
+
+    slot: datetime
+    reads: int
+
+
 class Standing(BaseModel):
     """Everything that decides whether an account may be used now. Every array is bounded."""
 
@@ -82,6 +97,7 @@ class Standing(BaseModel):
     sends: tuple[Send, ...] = ()
     recent: tuple[Settled, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
+    reads: tuple[Leased, ...] = ()
 
 
 @dataclass(frozen=True)

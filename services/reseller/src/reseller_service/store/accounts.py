@@ -25,6 +25,11 @@ class Accounts:
         """The account's standing. Raises Unavailable."""
         return (await self._read(reseller_id))[1]
 
+    async def all(self) -> dict[str, Standing]:
+        """Every account's standing by reseller."""
+        found = self._collection.find({})
+        return {d["_id"]: Standing.model_validate(d) async for d in found}
+
     async def change(self, reseller_id: str, decide: Callable[[Standing], tuple[Standing, T]]) -> T:
         """Write what `decide` makes of the standing, and return what else it says.
 

@@ -40,6 +40,11 @@ class Stops:
                 "the stops of buying are out of reach", code="database_unavailable"
             ) from error
 
+    async def holding(self) -> list[str]:
+        """The scopes whose stop holds now."""
+        found = self._collection.find({"holds": True}, {"_id": 1})
+        return [document["_id"] async for document in found]
+
     async def find(self, scope: str) -> Loaded[BuyingStop] | None:
         """The stop of a scope, also one that was lifted."""
         document = await self._collection.find_one({"_id": scope})
