@@ -54,16 +54,7 @@ def build(settings: Settings) -> FastAPI:
     sends = jobs.Sends(settings.fence_seconds)
     stops = store.Stops(process.database, process.outbox)
     keeper = Gatekeeper(kept, stops, standings, settings.accounts, real_now)
-    hop = Hop(
-        credentials=kept,
-        keeper=keeper,
-        egress=store.Egress(process.database),
-        sender=marketplace,
-        fenced=lambda: sends.fenced,
-        keep=sends.keep,
-        now=real_now,
-        place_seconds=settings.order_answer_seconds + AROUND_THE_ANSWER,
-    )
+    hop = _hop(process, settings, kept, keeper, marketplace, sends)
     if settings.role != "worker":
         process.alongside(sends.watch)
     jobs.declare(process, verifications, standings, stops, settings.accounts)
@@ -82,6 +73,26 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.process = process
     return app
+
+
+def _hop(
+    process: Process,
+    settings: Settings,
+    kept: store.Resellers,
+    keeper: Gatekeeper,
+    marketplace: Marketplace,
+    sends: jobs.Sends,
+) -> Hop:
+    return Hop(
+        credentials=kept,
+        keeper=keeper,
+        egress=store.Egress(process.database),
+        sender=marketplace,
+        fenced=lambda: sends.fenced,
+        keep=sends.keep,
+        now=real_now,
+        place_seconds=settings.order_answer_seconds + AROUND_THE_ANSWER,
+    )
 
 
 def _vault(settings: Settings) -> store.Vault:
