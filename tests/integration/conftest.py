@@ -229,6 +229,59 @@ class Shop:
             **changes,
         }
 
+    async def bought(self, **changes: Any) -> Json:
+        """The subscription of a completed purchase, once Purser's mirror shows it."""
+        asked = self.system.call("POST", "/v1/license-change-requests", self.want(**changes)).json()
+        done = await self.assert_bought_once(asked)
+        wanted = done["marketplace_subscription_id"]
+
+        def shown() -> Json | None:
+            found = self.system.get(f"/v1/tenants/{self.tenant['id']}/subscriptions")["items"]
+            return next((s for s in found if s["marketplace_subscription_id"] == wanted), None)
+
+        subscription = await eventually(shown, within=20, every=0.1)
+        assert subscription is not None
+        return subscription
+
+    def new_total(self, subscription: Json, quantity: int, **changes: Any) -> Json:
+        """The body of a change of a subscription's seats."""
+        return self.want(
+            kind="change_quantity",
+            subscription_id=subscription["id"],
+            expected_quantity=subscription["options"][0]["quantity"],
+            quantity=quantity,
+            **changes,
+        )
+
+    def panel(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """What a person does at the marketplace itself, without Purser."""
+        login = self.account["login"]
+        base = f"/marketplace/{login['region']}"
+        key = {"X-Subscription-Key": login["subscription_key"]}
+        token = self.system.sandbox.post(
+            f"{base}/token",
+            json={"marketplace": login["marketplace"]},
+            auth=(login["username"], login["password"]),
+            headers=key,
+        ).raise_for_status()
+        headers = {**key, "Authorization": f"Bearer {token.json()['token']}"}
+        return self.system.sandbox.request(method, base + path, headers=headers, **more)
+
+    def order_at_the_panel(self, **order: Any) -> Json:
+        """An order that somebody places at the marketplace itself."""
+        line = {
+            "mpn": self.product["mpn"],
+            "vendor": self.product["vendor"],
+            "subscriptionPeriod": self.product["subscription_period"],
+            "billingPeriod": self.product["billing_period"],
+            "quantity": order.pop("quantity", 5),
+        }
+        if "subscriptionId" in order:
+            line["subscriptionId"] = order["subscriptionId"]
+        body = {"type": "sales", "customerId": self.customer["id"], "products": [line], **order}
+        placed: Json = self.panel("POST", "/orders", json=body).raise_for_status().json()
+        return placed
+
     def buy(self, **more: Any) -> Json:
         """A purchase that is accepted."""
         path = "/v1/license-change-requests"
@@ -244,7 +297,7 @@ class Shop:
         """Every order that the marketplace executed for a request."""
         prefix = request["po_number"]
         executed = self.system.journal(self.customer["id"])
-        return [order for order in executed if order["poNumber"].startswith(prefix)]
+        return [order for order in executed if (order["poNumber"] or "").startswith(prefix)]
 
     async def executed(self, request: Json) -> None:
         """Wait until the marketplace has executed the request's order."""

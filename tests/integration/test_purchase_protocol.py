@@ -72,8 +72,15 @@ async def test_the_order_service_killed_before_the_marketplace_executes_leaves_o
     await shop.assert_bought_once(asked, within=80)
 
 
+def known_orders(system: Any, shop: Any) -> list[dict[str, Any]]:
+    """Without an order that is known to be there, an empty list would prove nothing."""
+    return list(system.journal(shop.customer["id"]))
+
+
 async def in_review(system: Any, shop: Any) -> dict[str, Any]:
     """A request whose order was not executed while the answer could mean that it was."""
+    if not known_orders(system, shop):
+        shop.order_at_the_panel(poNumber="by hand", quantity=1)
     shop.fault(kind="status", status=504, family="html")
     asked = shop.buy()
     found: dict[str, Any] = await system.request(asked["id"], "needs_review", within=20)
@@ -106,6 +113,31 @@ async def test_not_placed_is_refused_until_it_is_safe_and_then_places_one_order(
     assert len(done["execution"]["attempts"]) == 2
     late = settle(system, request, answer="give_up")
     assert (late.status_code, late.json()["code"]) == (409, "not_in_review")
+
+
+async def test_an_empty_list_of_an_account_without_orders_proves_nothing(
+    system: Any, shop: Any
+) -> None:
+    shop.fault(kind="status", status=504, family="html")
+    asked = shop.buy()
+    await system.request(asked["id"], "needs_review", within=20)
+
+    def told() -> bool:
+        refused = settle(system, asked, answer="not_placed").json()
+        return bool(refused["code"] == "absence_not_shown")
+
+    await eventually(told, within=20, every=0.2)
+
+
+async def test_an_order_placed_by_hand_with_our_number_is_flagged_as_a_second_one(
+    system: Any, shop: Any
+) -> None:
+    done = await shop.assert_bought_once(shop.buy())
+    shop.order_at_the_panel(poNumber=done["po_number_sent"], quantity=done["quantity"])
+    shop.fault(kind="execute_then", then={"kind": "reset"})
+    await shop.assert_bought_once(shop.buy(), within=30)
+    flagged = await system.request(done["id"], "duplicate_suspected", within=30)
+    assert len(flagged["execution"]["evidence"]) == 2
 
 
 async def test_giving_up_ends_the_request_and_frees_the_product(system: Any, shop: Any) -> None:

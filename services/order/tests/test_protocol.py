@@ -10,10 +10,15 @@ from hypothesis import strategies as st
 
 from order_service.domain import purchase as rules
 from order_service.domain import review
-from order_service.domain.following import next_read
+from order_service.domain.following import completed, has_its_seats, next_read
 from order_service.domain.purchase import NotSent, Purchase, Refused, Taken, Unknown
 from purser_common.errors import Conflict, Invalid
-from purser_events.license import LicenseChangeRequest, LicensePurchased, MarketplaceOrder
+from purser_events.license import (
+    LicenseChangeRequest,
+    LicensePurchased,
+    LicenseQuantityChanged,
+    MarketplaceOrder,
+)
 from purser_events.values import Period, ProductIdentity
 
 NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -85,14 +90,14 @@ def test_a_retryable_refusal_is_given_up_after_three_attempts() -> None:
     for _ in range(rules.MAX_ATTEMPTS):
         purchase, _ = rules.answered(sending(purchase), Refused(True, "429"), NOW, SECOND)
     assert purchase.phase == rules.FAILED
-    assert purchase.slot is None
+    assert purchase.slot_buy is None
 
 
 def test_anything_else_is_uncertain_and_keeps_the_slot() -> None:
     purchase, facts = rules.answered(sending(), Unknown("504"), NOW, SECOND)
     assert (purchase.phase, purchase.request.status) == (rules.VERIFYING, "uncertain")
     assert [fact.TOPIC for fact in facts] == ["order.uncertain"]
-    assert purchase.slot is not None
+    assert purchase.slot_buy is not None
 
 
 def test_a_late_answer_after_takeover_still_places_the_request() -> None:
@@ -137,12 +142,59 @@ def test_a_request_with_evidence_is_never_sent() -> None:
 
 def test_completion_publishes_the_order_and_the_purchase_together() -> None:
     purchase, _ = rules.answered(sending(), Taken(ORDER), NOW, SECOND)
-    purchase, facts = rules.completed(purchase, ORDER, "1000300", seats=12)
+    purchase, facts = completed(purchase, ORDER, "1000300", seats=12)
     assert [fact.TOPIC for fact in facts] == ["order.completed", "license.purchased"]
     bought = facts[1]
     assert isinstance(bought, LicensePurchased)
     assert (bought.quantity_before, bought.quantity_after) == (7, 12)
-    assert purchase.slot is None
+    assert purchase.slot_buy is None
+
+
+def changing(**over: Any) -> Purchase:
+    request = ready().request.model_copy(
+        update={
+            "kind": rules.CHANGE_QUANTITY,
+            "quantity": 12,
+            "expected_quantity": 5,
+            "subscription_id": "s1",
+            "marketplace_subscription_id": "900",
+            **over,
+        }
+    )
+    return rules.requested(request, "correlation-1", None, NOW)[0]
+
+
+def test_a_change_holds_its_subscription_and_a_purchase_its_product() -> None:
+    assert changing().slot_now == "r1|900"
+    assert changing().slot_buy is None
+    assert ready().slot_now is None
+    assert ready().slot_buy is not None
+
+
+def test_a_change_is_complete_at_its_total_and_tells_both_numbers() -> None:
+    purchase, _ = rules.answered(sending(changing()), Taken(ORDER), NOW, SECOND)
+    assert not has_its_seats(purchase, 13)
+    assert not has_its_seats(purchase, None)
+    assert has_its_seats(purchase, 12)
+    purchase, facts = completed(purchase, ORDER, "900", seats=12)
+    assert [fact.TOPIC for fact in facts] == ["order.completed", "license.quantity-changed"]
+    changed = facts[1]
+    assert isinstance(changed, LicenseQuantityChanged)
+    assert (changed.quantity_before, changed.quantity_after) == (5, 12)
+    assert purchase.slot_now is None
+
+
+def test_an_order_that_a_conflict_named_is_kept_with_the_attempt() -> None:
+    answer = Unknown("500: only one order at a time", True, "CH000012")
+    purchase, _ = rules.answered(sending(changing()), answer, NOW, SECOND)
+    assert (purchase.phase, purchase.attempt.named_order) == (rules.VERIFYING, "CH000012")
+
+
+def test_an_order_that_shows_up_late_is_linked_without_the_slot_it_gave_up() -> None:
+    gone, _ = review.give_up(in_review(), "user:purchaser", "not seen")
+    assert gone.slot_buy is None
+    placed, _ = rules.taken(gone, ORDER, "reference", NOW, "service:order")
+    assert (placed.phase, placed.slot_buy) == (rules.PLACED, None)
 
 
 def test_sending_again_waits_until_it_is_safe() -> None:
@@ -159,24 +211,24 @@ def test_sending_again_waits_until_it_is_safe() -> None:
     with pytest.raises(Conflict) as refusal:
         answer(purchase, safe)
     assert refusal.value.code == "absence_not_shown"
-    absent = replace(purchase, absent_since=safe)
+    absent = replace(purchase, absence_shown_at=safe)
     assert answer(absent, safe + SECOND).phase == rules.READY
     with pytest.raises(Conflict) as refusal:
-        answer(replace(in_review(fenced=False), absent_since=safe), safe + SECOND)
+        answer(replace(in_review(fenced=False), absence_shown_at=safe), safe + SECOND)
     assert refusal.value.code == "sender_not_fenced"
 
 
 def test_a_listing_without_its_control_proves_nothing() -> None:
     purchase, _ = review.looked(uncertain(), NOW, True, NOW, timedelta(hours=1))
-    assert purchase.absent_since == NOW
+    assert purchase.absence_shown_at == NOW
     purchase, _ = review.looked(purchase, NOW + SECOND, False, NOW, timedelta(hours=1))
-    assert purchase.absent_since is None
+    assert purchase.absence_shown_at is None
 
 
 def test_the_latest_listing_counts_not_the_first() -> None:
     purchase, _ = review.looked(uncertain(), NOW, True, NOW, timedelta(hours=1))
     purchase, _ = review.looked(purchase, NOW + SECOND, True, NOW, timedelta(hours=1))
-    assert purchase.absent_since == NOW + SECOND
+    assert purchase.absence_shown_at == NOW + SECOND
 
 
 @pytest.mark.parametrize("po", ["", " ", "x" * 33, "a\nb", "ü", " padded "])

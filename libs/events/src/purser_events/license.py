@@ -30,7 +30,7 @@ class LicenseChangeRequest(Published):
     """
 
     id: str
-    kind: str = Field(description="Open set: `buy`, …")
+    kind: str = Field(description="Open set: `buy`, `change_quantity`, …")
     status: str = Field(
         description=(
             "`placing`, `uncertain` (sent, outcome not known), `needs_review` (a person decides), "
@@ -49,7 +49,13 @@ class LicenseChangeRequest(Published):
         default=None, description="Microsoft's SKU id; absent: mapped to no licence."
     )
     sku_part_number: str | None = None
-    quantity: int = Field(description="Seats wanted: those to buy.")
+    quantity: int = Field(
+        description="Seats wanted: those to buy, or the new total of a `change_quantity`."
+    )
+    expected_quantity: int | None = Field(
+        default=None,
+        description="Seats that a change starts from; with any other number it is not sent.",
+    )
     po_number: str = Field(description="The purchase order number as a person typed it.")
     po_number_sent: str = Field(description="As the marketplace was given it.")
     comment: str | None = None
@@ -58,6 +64,9 @@ class LicenseChangeRequest(Published):
     requested_at: AwareDatetime
     unit_price: Money | None = Field(default=None, description="What the customer pays per seat.")
     order: MarketplaceOrder | None = None
+    subscription_id: str | None = Field(
+        default=None, description="Purser's id of the subscription that a change is about."
+    )
     marketplace_subscription_id: str | None = None
     failure: Failure | None = None
 
@@ -116,14 +125,8 @@ class OrderCompleted(LicenseChangeFact):
     TOPIC: ClassVar[str] = "order.completed"
 
 
-class LicensePurchased(LicenseChangeFact):
-    """Licences were bought through Purser, and the subscription shows the seats.
-
-    What was bought at the marketplace without Purser appears as `order.observed` and
-    `subscription.*`, never as `license.*`.
-    """
-
-    TOPIC: ClassVar[str] = "license.purchased"
+class LicenseFact(LicenseChangeFact):
+    """Licences of a tenant are different now because of Purser, and the subscription shows it."""
 
     customer_id: str
     tenant_id: str
@@ -146,6 +149,22 @@ class LicensePurchased(LicenseChangeFact):
     unit_price: Money | None = Field(
         default=None, description="What the customer pays per seat; absent: unknown."
     )
+
+
+class LicensePurchased(LicenseFact):
+    """Licences were bought through Purser, and the subscription shows the seats.
+
+    What was bought at the marketplace without Purser appears as `order.observed` and
+    `subscription.*`, never as `license.*`.
+    """
+
+    TOPIC: ClassVar[str] = "license.purchased"
+
+
+class LicenseQuantityChanged(LicenseFact):
+    """The seats of a subscription were changed through Purser, and the subscription shows it."""
+
+    TOPIC: ClassVar[str] = "license.quantity-changed"
 
 
 class ObservedOrder(Published):
@@ -172,3 +191,21 @@ class OrderObserved(Fact):
     TOPIC: ClassVar[str] = "order.observed"
 
     state: ObservedOrder
+
+
+class SpendCap(Published):
+    """How much may be bought through one reseller a day (UTC), by what customers pay."""
+
+    id: str = Field(description="The reseller's id.")
+    reseller_id: str
+    daily: Money | None = Field(default=None, description="Absent: no cap.")
+    set_by: str
+    set_at: AwareDatetime
+
+
+class SpendCapChanged(Fact):
+    """A spend cap was set, changed or lifted."""
+
+    TOPIC: ClassVar[str] = "spend-cap.changed"
+
+    state: SpendCap

@@ -70,8 +70,10 @@ TOPICS: tuple[Topic, ...] = (
         license.OrderFailed,
         license.OrderCompleted,
         license.LicensePurchased,
+        license.LicenseQuantityChanged,
     ),
     *_topics("order", "order", license.OrderObserved),
+    *_topics("order", "spend-cap", license.SpendCapChanged),
     *_topics("gateway", "role-assignment", access.AccessGranted, access.AccessRevoked),
     *_topics("gateway", "action", access.ActionPerformed, access.ActionRefused),
 )

@@ -55,6 +55,8 @@ SENTENCES: Mapping[str, str] = {
     "order.failed": "The request for {quantity} x {product_name} failed",
     "order.completed": "The order for {quantity} x {product_name} was completed",
     "license.purchased": "{quantity} x {product_name} were purchased, PO {po_number}",
+    "license.quantity-changed": "{product_name} has {quantity} seats now, PO {po_number}",
+    "spend-cap.changed": "The spend cap of a reseller was changed",
     "order.observed": "Order {number} was placed without Purser",
     "access.granted": "{principal} was given the role {role} ({scope})",
     "access.revoked": "The role {role} ({scope}) was taken from {principal}",

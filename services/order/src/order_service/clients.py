@@ -3,12 +3,13 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
 
-from order_service.domain.offers import Permission, Quote, Seen, Terms
+from order_service.domain.offers import Listed, OrderedLine, Permission, Quote, Seen, Terms
 from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Taken, Unknown
 from purser_common.errors import NotFound, Problem, Unavailable
 from purser_common.identity import Caller
@@ -16,6 +17,7 @@ from purser_common.telemetry import Cause
 from purser_common.web import Peer, Signed
 from purser_events.license import MarketplaceOrder
 from purser_events.reseller import LicenseMapping, Reseller
+from purser_events.subscription import Subscription
 from purser_events.tenant import Tenant
 from purser_events.values import Money, ProductIdentity
 from purser_marketplace import errors, models, placing
@@ -60,8 +62,22 @@ class Resellers:
 
     async def permission(self, reseller_id: str, cause: Cause) -> Permission:
         """Whether the account may send now."""
-        found = await self._peer.json("GET", f"/internal/accounts/{reseller_id}", cause=cause)
-        return Permission(found["sending_allowed"], found["reason"], found["retry_after_seconds"])
+        return _permission(
+            await self._peer.json("GET", f"/internal/accounts/{reseller_id}", cause=cause)
+        )
+
+    async def take(self, reseller_id: str, attempt_id: str, cause: Cause) -> Permission:
+        """Whether this attempt may be sent now; if so it has one of the account's places."""
+        path = f"/internal/accounts/{reseller_id}/sends/{attempt_id}"
+        return _permission(await self._peer.json("PUT", path, cause=cause))
+
+    async def unresolved(self, purchase: Purchase, cause: Cause) -> None:
+        """The account's breaker counts this request for a while; to be said again while it lasts."""
+        await self._peer.json("PUT", _unresolved(purchase), cause=cause)
+
+    async def resolved(self, purchase: Purchase, cause: Cause) -> None:
+        """The account's breaker no longer counts this request."""
+        await self._peer.json("DELETE", _unresolved(purchase), cause=cause)
 
     async def send(self, purchase: Purchase, order: dict[str, Any], cause: Cause) -> Answer | None:
         """Hand the order to the hop that sends, once; None when its answer went missing.
@@ -90,6 +106,14 @@ class Resellers:
         return _meaning(await self._peer.json("POST", path, cause=cause))
 
 
+def _permission(found: dict[str, Any]) -> Permission:
+    return Permission(found["sending_allowed"], found["reason"], found["retry_after_seconds"])
+
+
+def _unresolved(purchase: Purchase) -> str:
+    return f"/internal/accounts/{purchase.request.reseller_id}/unresolved/{purchase.id}"
+
+
 def _meaning(outcome: dict[str, Any]) -> Answer:
     """What the hop's answer means (reliability §b.5 step 6)."""
     if outcome["sent"] == "no":
@@ -104,7 +128,7 @@ def _meaning(outcome: dict[str, Any]) -> Answer:
         case placing.DefinitelyRefused():
             return Refused(meaning.retryable, meaning.message)
         case _:
-            return Unknown(meaning.reason, fenced)
+            return Unknown(meaning.reason, fenced, meaning.conflict_order_number)
 
 
 class Tenants:
@@ -120,16 +144,37 @@ class Tenants:
         return Tenant.model_validate(found["state"])
 
 
-class Marketplace:
-    """The marketplace, through the pass-through of the reseller service."""
+class Subscriptions:
+    """The subscription service."""
 
-    def __init__(self, peer: Peer, http: httpx.AsyncClient) -> None:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def current(self, id: str, caller: Caller, cause: Cause) -> Subscription:
+        """A subscription, read again first. Raises NotFound, also for a foreign one."""
+        path = f"/v1/subscriptions/{quote(id, safe='')}"
+        found = await self._peer.json(
+            "GET", path, caller=caller, cause=cause, params={"refresh": "true"}
+        )
+        return Subscription.model_validate(found)
+
+
+class Marketplace:
+    """The marketplace, through the pass-through of the reseller service.
+
+    For reconciling, reads come out of the part of the account's budget that is kept for it.
+    """
+
+    def __init__(
+        self, peer: Peer, http: httpx.AsyncClient, *, for_reconciling: bool = False
+    ) -> None:
         self._peer = peer
         self._http = http
+        self._headers = {"Purser-Priority": "reconcile"} if for_reconciling else {}
 
     def _api(self, reseller_id: str) -> SimpleApi:
         base = f"{self._peer.url}/internal/marketplace/{reseller_id}"
-        return SimpleApi(self._http, base, Signed(self._peer))
+        return SimpleApi(self._http, base, Signed(self._peer, self._headers))
 
     async def order(self, reseller_id: str, order_id: str) -> Seen:
         """One order in detail. Raises NotFound."""
@@ -143,18 +188,16 @@ class Marketplace:
             po_number=found.po_number,
             subscription_ids=tuple(ids),
             ordered_at=found.creation_date,
+            lines=tuple(OrderedLine(line.mpn, _whole(line.quantity)) for line in found.products),
         )
 
-    async def listed(
-        self, reseller_id: str, since: datetime
-    ) -> list[tuple[str, str, datetime | None]]:
-        """(id, status, time) of every order since; all pages, or it raises."""
+    async def listed(self, reseller_id: str, since: datetime) -> list[Listed]:
+        """Every order since; all pages, or it raises."""
+        return await _asked(lambda: _rows(self._api(reseller_id).orders(created_from=since)))
 
-        async def walk() -> list[tuple[str, str, datetime | None]]:
-            orders: AsyncIterator[models.Order] = self._api(reseller_id).orders(created_from=since)
-            return [(order.id, order.status, order.creation_date) async for order in orders]
-
-        return await _asked(walk)
+    async def numbered(self, reseller_id: str, order_number: str) -> list[Listed]:
+        """The orders with this number, however old."""
+        return await _asked(lambda: _rows(self._api(reseller_id).orders(order_number=order_number)))
 
     async def seats(
         self, reseller_id: str, subscription_id: str, product: ProductIdentity
@@ -188,6 +231,14 @@ class Marketplace:
             for line in found.lines
         )
         return Quote(_money(found.total), lines)
+
+
+async def _rows(orders: AsyncIterator[models.Order]) -> list[Listed]:
+    return [Listed(o.id, o.status, o.customer_id, o.creation_date) async for o in orders]
+
+
+def _whole(number: Decimal | None) -> int | None:
+    return int(number) if number is not None and number == int(number) else None
 
 
 def _order(order: models.Order) -> MarketplaceOrder:

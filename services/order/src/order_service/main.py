@@ -6,9 +6,11 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from order_service import api, clients, consumers, jobs, store, views
+from order_service.commands.following import Lookout
 from order_service.commands.requesting import Desk
 from order_service.commands.sending import Counter, Times
-from order_service.commands.watching import Post
+from order_service.commands.spending import Purse
+from order_service.commands.sweeping import Pauses, Post
 from order_service.settings import Settings
 from purser_common.clock import real_now
 from purser_common.settings import load
@@ -29,38 +31,52 @@ def build(settings: Settings) -> FastAPI:
     requests = store.Requests(process.database, process.outbox)
     accounts = store.Accounts(process.database)
     connections = store.Connections(process.database)
-    consumers.declare(process, connections)
+    consumers.declare(process, connections, accounts)
     reseller = process.peer("reseller", settings.reseller_url)
     resellers = clients.Resellers(reseller, process.http, settings.answer_within_seconds)
     tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))
+    subscriptions = clients.Subscriptions(process.peer("subscription", settings.subscription_url))
     marketplace = clients.Marketplace(reseller, process.http)
-    desk = Desk(requests, resellers, tenants, marketplace, process.clock.now, real_now)
+    purse = Purse(store.Spending(process.database, process.outbox), resellers, process.clock.now)
+    desk = Desk(
+        requests,
+        accounts,
+        resellers,
+        tenants,
+        subscriptions,
+        marketplace,
+        purse,
+        process.clock.now,
+        real_now,
+    )
     counter = Counter(
         requests,
         accounts,
         resellers,
         tenants,
+        marketplace,
+        purse,
         _times(settings),
         real_now,
         asyncio.sleep,
-        jobs.keeper(requests, LEASE, real_now),
+        jobs.keeper(requests.extend, LEASE, real_now),
     )
     post = Post(
         requests,
         accounts,
         store.Orders(process.database, process.outbox),
         connections,
-        marketplace,
+        clients.Marketplace(reseller, process.http, for_reconciling=True),
+        resellers,
+        _pauses(settings),
         LEASE,
-        timedelta(seconds=settings.verify_seconds),
-        timedelta(seconds=settings.sweep_seconds),
-        timedelta(seconds=settings.verify_every_seconds),
+        jobs.keeper(accounts.extend, LEASE, real_now),
         process.clock.now,
         real_now,
     )
-    sender = jobs.declare(process, counter, post)
-    quarantine = timedelta(seconds=settings.quarantine_seconds)
-    routes = api.router(desk, post, views.Views(process.database), quarantine, sender.nudge)
+    lookout = Lookout(requests, marketplace, LEASE, real_now)
+    sender = jobs.declare(process, counter, lookout, post)
+    routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
     app.state.process = process
     return app
@@ -71,6 +87,15 @@ def _times(settings: Settings) -> Times:
         timedelta(seconds=settings.send_within_seconds),
         LEASE,
         timedelta(seconds=settings.retry_seconds),
+    )
+
+
+def _pauses(settings: Settings) -> Pauses:
+    return Pauses(
+        verify=timedelta(seconds=settings.verify_seconds),
+        quarantine=timedelta(seconds=settings.quarantine_seconds),
+        calm=timedelta(seconds=settings.sweep_seconds),
+        busy=timedelta(seconds=settings.verify_every_seconds),
     )
 
 

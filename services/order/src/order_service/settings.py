@@ -10,6 +10,7 @@ class Settings(ServiceSettings):
 
     reseller_url: str
     tenant_connection_url: str
+    subscription_url: str
     send_within_seconds: float = Field(
         default=20.0, description="How long after SENDING a request may still leave (Send-By)."
     )

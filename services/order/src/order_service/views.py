@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from order_service.domain.purchase import NEEDS_REVIEW
-from order_service.store import ORDERS, REQUESTS, timestamps
+from order_service.store import ORDERS, REQUESTS
 from purser_common.identity import ROLES, Caller, scope_filter
 from purser_common.mongo import DESCENDING, Database, Document
 from purser_common.web import cursor, position
@@ -68,7 +68,7 @@ class Views:
             "phase": document["phase"],
             "attempts": timestamps(document["attempts"]),
             "evidence": timestamps(document["evidence"]),
-            "absent_since": timestamps(document.get("absent_since")),
+            "absence_shown_at": timestamps(document.get("absence_shown_at")),
         }
         return {
             "sequence": document["sequence"],
@@ -83,3 +83,14 @@ class Views:
         order = [("ordered_at", DESCENDING), ("_id", DESCENDING)]
         found = await self._orders.find(query).sort(order).limit(limit + 1).to_list(limit + 1)
         return _page(found, limit, "ordered_at")
+
+
+def timestamps(value: Any) -> Any:
+    """Documents as JSON: datetimes become ISO strings."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, list):
+        return [timestamps(one) for one in value]
+    if isinstance(value, dict):
+        return {key: timestamps(one) for key, one in value.items()}
+    return value

@@ -100,14 +100,18 @@ class Peer:
 
 
 class Signed:
-    """Authenticates a marketplace client against the pass-through: each call is signed anew."""
+    """Authenticates a marketplace client against the pass-through: each call is signed anew.
 
-    def __init__(self, peer: Peer) -> None:
+    `always` are headers that every call carries besides.
+    """
+
+    def __init__(self, peer: Peer, always: Mapping[str, str] | None = None) -> None:
         self._peer = peer
+        self._always = dict(always or {})
 
     async def headers(self) -> dict[str, str]:
         """Headers for one call."""
-        return self._peer.headers(None, None)
+        return self._peer.headers(None, None) | self._always
 
     async def renew(self, stale: dict[str, str]) -> bool:
         """There is no token to renew: a refusal stays one."""

@@ -4,15 +4,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from order_service.commands.ports import Marketplace, Requests, Resellers, Tenants
+from order_service.commands.ports import (
+    Accounts,
+    Marketplace,
+    Requests,
+    Resellers,
+    Subscriptions,
+    Tenants,
+)
+from order_service.commands.spending import Purse, room_for
 from order_service.domain import purchase as rules
 from order_service.domain.offers import Quote, Terms
 from order_service.domain.purchase import Purchase
-from purser_common.errors import Conflict, FieldError, Invalid
+from purser_common.errors import Conflict, FieldError, Invalid, NotFound
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause, traceparent
 from purser_events.license import LicenseChangeRequest
+from purser_events.subscription import Subscription
 from purser_events.tenant import Connection, Tenant
 from purser_events.values import ProductIdentity
 
@@ -29,13 +38,29 @@ class Want:
 
 
 @dataclass(frozen=True)
+class NewTotal:
+    """How many seats a subscription should have, by somebody who saw `expected_quantity`."""
+
+    tenant_id: str
+    subscription_id: str
+    product: ProductIdentity
+    quantity: int
+    expected_quantity: int
+    po_number: str
+    comment: str | None
+
+
+@dataclass(frozen=True)
 class Desk:
     """What requesting needs."""
 
     requests: Requests
+    accounts: Accounts
     resellers: Resellers
     tenants: Tenants
+    subscriptions: Subscriptions
     marketplace: Marketplace
+    purse: Purse
     now: Callable[[], datetime]
     real_now: Callable[[], datetime]
 
@@ -78,9 +103,49 @@ async def request_purchase(
     terms = await desk.resellers.terms(connection.reseller_id, want.product, caller, cause)
     _buyable(terms, connection.reseller_id)
     rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
-    state = _state(desk, want, tenant, connection, terms, caller, request.id())
+    state = _state(desk, want, rules.BUY, tenant, connection, terms, caller, request.id())
+    return await _queued(desk, state, cause, request)
+
+
+async def request_change(
+    desk: Desk, want: NewTotal, caller: Caller, cause: Cause, request: Request
+) -> Loaded[Purchase]:
+    """Ask for another number of seats (R62). The same keyed call gives the same request.
+
+    Raises NotFound for a foreign tenant or subscription; Conflict when it is not active, has other
+    seats than expected, buying is off, or it is being changed already; Invalid for a bad value.
+    """
+    earlier = await desk.requests.replayed(request.id(), request)
+    if earlier is not None:
+        return earlier
+    rules.checked_po(want.po_number)
+    tenant, connection = await _connected(desk, want.tenant_id, caller, cause)
+    subscription = await desk.subscriptions.current(want.subscription_id, caller, cause)
+    _changeable(subscription, tenant, connection, want)
+    terms = await desk.resellers.terms(connection.reseller_id, want.product, caller, cause)
+    _buying_on(terms, connection.reseller_id)
+    _sellable(terms, connection.reseller_id)
+    rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
+    state = _state(
+        desk, want, rules.CHANGE_QUANTITY, tenant, connection, terms, caller, request.id()
+    ).model_copy(
+        update={
+            "expected_quantity": want.expected_quantity,
+            "subscription_id": subscription.id,
+            "marketplace_subscription_id": subscription.marketplace_subscription_id,
+        }
+    )
+    return await _queued(desk, state, cause, request)
+
+
+async def _queued(
+    desk: Desk, state: LicenseChangeRequest, cause: Cause, request: Request
+) -> Loaded[Purchase]:
+    await room_for(desk.purse, state)
     purchase, facts = rules.requested(state, cause.correlation_id, traceparent(), desk.real_now())
-    return await desk.requests.insert(purchase, facts, cause, request)
+    loaded = await desk.requests.insert(purchase, facts, cause, request)
+    await desk.accounts.queue(state.reseller_id, desk.real_now())
+    return loaded
 
 
 async def _connected(
@@ -106,13 +171,56 @@ def _sellable(terms: Terms, reseller_id: str) -> None:
         )
 
 
-def _buyable(terms: Terms, reseller_id: str) -> None:
+def _changeable(
+    subscription: Subscription, tenant: Tenant, connection: Connection, want: NewTotal
+) -> None:
+    if subscription.tenant_id != tenant.id:
+        raise NotFound("the tenant has no such subscription")
+    if (
+        subscription.reseller_id != connection.reseller_id
+        or subscription.marketplace_customer_id != connection.marketplace_customer_id
+    ):
+        raise Conflict(
+            "the subscription is of an earlier connection of the tenant",
+            code="subscription_not_connected",
+        )
+    if subscription.status != "active":
+        raise Conflict(
+            f"the subscription is {subscription.status}; only an active one can be changed",
+            code="subscription_not_active",
+        )
+    seats = [one.quantity for one in subscription.options if one.product == want.product]
+    if len(seats) != 1:
+        raise Invalid(
+            "the subscription has no such product",
+            code="unknown_option",
+            errors=(FieldError("/product", "choose one of the subscription's options"),),
+        )
+    if seats[0] != want.expected_quantity:
+        raise Conflict(
+            f"the subscription has {seats[0]} seats now; look again and decide again",
+            code="quantity_changed",
+            current_quantity=seats[0],
+        )
+    if seats[0] == want.quantity:
+        raise Invalid(
+            "the subscription has this quantity already",
+            code="invalid_quantity",
+            errors=(FieldError("/quantity", f"another number than {seats[0]}"),),
+        )
+
+
+def _buying_on(terms: Terms, reseller_id: str) -> None:
     if not terms.reseller.buying_enabled:
         raise Conflict(
             "buying is off for this reseller",
             code="buying_disabled",
             missing_step=f"PATCH /v1/resellers/{reseller_id} with buying_enabled: true",
         )
+
+
+def _buyable(terms: Terms, reseller_id: str) -> None:
+    _buying_on(terms, reseller_id)
     if terms.mapping is None:
         raise Conflict(
             "the product is mapped neither to a Microsoft licence nor to no licence",
@@ -124,7 +232,8 @@ def _buyable(terms: Terms, reseller_id: str) -> None:
 
 def _state(
     desk: Desk,
-    want: Want,
+    want: Want | NewTotal,
+    kind: str,
     tenant: Tenant,
     connection: Connection,
     terms: Terms,
@@ -133,7 +242,7 @@ def _state(
 ) -> LicenseChangeRequest:
     return LicenseChangeRequest(
         id=id,
-        kind="buy",
+        kind=kind,
         status="placing",
         marketplace=connection.marketplace,
         reseller_id=connection.reseller_id,

@@ -1,11 +1,10 @@
 """The three answers of a review (design §4)."""
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from order_service.commands.watching import Post, order_shown
-from order_service.domain import review
-from order_service.domain.purchase import Decision, Purchase
+from order_service.commands.sweeping import Post, order_shown
+from order_service.domain import matching, review
+from order_service.domain.purchase import READY, Decision, Purchase
 from purser_common.errors import Conflict, FieldError, Invalid, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
@@ -26,7 +25,6 @@ class Settlement:
 
 async def settle_review(
     post: Post,
-    quarantine: timedelta,
     settlement: Settlement,
     caller: Caller,
     cause: Cause,
@@ -43,22 +41,25 @@ async def settle_review(
         caller.require("purchaser", customer=state.customer_id, tenant=state.tenant_id)
         if await post.requests.replayed(settlement.request_id, request) is not None:
             return loaded
-        purchase, facts = await _decision(post, quarantine, settlement, caller, loaded.state)
+        purchase, facts = await _decision(post, settlement, caller, loaded.state)
         try:
-            return await post.requests.save(loaded, purchase, facts, cause, request)
+            saved = await post.requests.save(loaded, purchase, facts, cause, request)
         except VersionConflict:
             continue
+        if purchase.phase == READY:
+            await post.accounts.queue(state.reseller_id, post.real_now())
+        return saved
     raise Conflict("the request keeps changing; read it again and decide again", code="busy")
 
 
 async def _decision(
-    post: Post, quarantine: timedelta, settlement: Settlement, caller: Caller, purchase: Purchase
+    post: Post, settlement: Settlement, caller: Caller, purchase: Purchase
 ) -> Decision:
     by, reason = caller.subject, settlement.reason
     if settlement.answer == "give_up":
         return review.give_up(purchase, by, reason)
     if settlement.answer == "not_placed":
-        return review.not_placed(purchase, by, reason, post.real_now(), quarantine)
+        return review.not_placed(purchase, by, reason, post.real_now(), post.pauses.quarantine)
     if settlement.order_id is None:
         raise Invalid(
             "name the order",
@@ -72,10 +73,14 @@ async def _decision(
             code="order_linked",
             request_id=taken_by.state.id,
         )
-    if seen.customer_id != purchase.request.marketplace_customer_id or seen.type != "sales":
+    if not matching.is_of(purchase.request, seen):
         raise Invalid(
             "this order cannot be of the request",
             code="other_order",
-            errors=(FieldError("/order_id", "a sales order of the same marketplace customer"),),
+            errors=(
+                FieldError(
+                    "/order_id", "an order of the same customer, type, product and quantity"
+                ),
+            ),
         )
     return review.link(purchase, seen.order, by, reason, post.real_now())

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from order_service.commands.ports import Accounts, Requests, Resellers, Tenants
+from order_service.commands.ports import Accounts, Marketplace, Requests, Resellers, Tenants
+from order_service.commands.spending import Purse, reserve
 from order_service.domain import purchase as rules
 from order_service.domain.purchase import Answer, Purchase, Taken
-from purser_common.errors import Conflict, NotFound, Unavailable, VersionConflict
+from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
 
 SERVICE = "service:order"
+NO_REST = timedelta()
+AFTER_TROUBLE = timedelta(seconds=2)
+OVERDUE = timedelta(seconds=5)
+ASK_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +38,19 @@ class Counter:
     accounts: Accounts
     resellers: Resellers
     tenants: Tenants
+    marketplace: Marketplace
+    purse: Purse
     times: Times
     real_now: Callable[[], datetime]
     pause: Callable[[float], Awaitable[None]]
     keeping: Callable[[str], contextlib.AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One turn of a line; `sending` is what is to be sent now, if anything."""
+
+    sending: Loaded[Purchase] | None
 
 
 def cause_of(purchase: Purchase) -> Cause:
@@ -44,32 +58,58 @@ def cause_of(purchase: Purchase) -> Cause:
     return Cause(SERVICE, purchase.correlation_id, causation_id=None)
 
 
-async def send_next(counter: Counter) -> Loaded[Purchase] | None:
-    """Send the order that has been ready longest; None when there is none."""
-    loaded = await counter.requests.claim(rules.READY, counter.times.lease)
-    if loaded is None:
+async def start_next(counter: Counter) -> Step | None:
+    """Write the intent of the request that is first in the line that is due; None without a line.
+
+    One line is one account: its requests start in the order in which they were made, however many
+    wait, and an account that may not send now costs one question, not one for each of them.
+    """
+    line = await counter.accounts.claim_line(counter.times.lease)
+    if line is None:
         return None
-    with continued("order.send", loaded.state.traceparent):
-        return await _send_if_allowed(counter, loaded, cause_of(loaded.state))
+    again: datetime | None = counter.real_now() + AFTER_TROUBLE
+    try:
+        loaded = await counter.requests.next_ready(line.reseller_id)
+        if loaded is None:
+            again = await counter.requests.ready_at(line.reseller_id)
+            return Step(None)
+        with continued("order.start", loaded.state.traceparent):
+            sending, pause = await _start(counter, loaded, cause_of(loaded.state))
+        again = counter.real_now() + pause
+        return Step(sending)
+    finally:
+        await counter.accounts.release_line(line, again)
 
 
-async def _send_if_allowed(
+async def _start(
     counter: Counter, loaded: Loaded[Purchase], cause: Cause
-) -> Loaded[Purchase]:
-    permission = await counter.resellers.permission(loaded.state.request.reseller_id, cause)
+) -> tuple[Loaded[Purchase] | None, timedelta]:
+    """The request in SENDING, or None, and how long the line rests."""
+    purchase = loaded.state
+    if purchase.evidence:
+        await counter.requests.save(loaded, *rules.adopted(purchase), cause)
+        return None, NO_REST
+    reseller_id = purchase.request.reseller_id
+    permission = await counter.resellers.permission(reseller_id, cause)
+    if permission.allowed:
+        refusal = await _objection(counter, purchase, cause)
+        if refusal is not None:
+            await counter.requests.save(loaded, *rules.failed(purchase, *refusal), cause)
+            return None, NO_REST
+        named = f"{purchase.id}/{len(purchase.attempts) + 1}"
+        permission = await counter.resellers.take(reseller_id, named, cause)
     if not permission.allowed:
-        again = counter.real_now() + timedelta(seconds=permission.retry_after or 5)
-        await counter.requests.extend(loaded.state.id, again)
-        return loaded
-    refusal = await _objection(counter, loaded.state, cause)
-    if refusal is not None:
-        purchase, facts = rules.failed(loaded.state, *refusal)
-        return await counter.requests.save(loaded, purchase, facts, cause)
-    return await _send(counter, loaded, cause)
+        return None, timedelta(seconds=permission.retry_after or ASK_AGAIN_SECONDS)
+    now = counter.real_now()
+    intent = rules.start_sending(
+        purchase, now, now + counter.times.send_within, now + counter.times.lease
+    )
+    sending = await counter.requests.save(loaded, intent, (), cause)
+    return sending, NO_REST
 
 
 async def _objection(counter: Counter, purchase: Purchase, cause: Cause) -> tuple[str, str] | None:
-    """Mapping and connection are asked for again: they may have changed since the request."""
+    """What the request stands on is asked for again: it may have changed since."""
     request = purchase.request
     try:
         tenant = await counter.tenants.tenant(request.tenant_id, None, cause)
@@ -81,36 +121,46 @@ async def _objection(counter: Counter, purchase: Purchase, cause: Cause) -> tupl
         or connection.marketplace_customer_id != request.marketplace_customer_id
     ):
         return "connection_changed", "the tenant is no longer connected as it was"
+    if request.kind == rules.CHANGE_QUANTITY:
+        return await _changed_meanwhile(counter, purchase) or await reserve(counter.purse, request)
     terms = await counter.resellers.terms(request.reseller_id, request.product, None, cause)
     if terms.mapping is None:
         return "license_not_mapped", "the product's mapping was deleted"
     if terms.product_name is None:
         return "unknown_product", "the reseller no longer sells the product"
+    return await reserve(counter.purse, request)
+
+
+async def _changed_meanwhile(counter: Counter, purchase: Purchase) -> tuple[str, str] | None:
+    """A total is only sent over the seats that it was decided on (reliability §b.2)."""
+    request = purchase.request
+    seats = await counter.marketplace.seats(
+        request.reseller_id, request.marketplace_subscription_id or "", request.product
+    )
+    if seats is None:
+        return "subscription_not_active", "the subscription is not active any more"
+    if seats != request.expected_quantity:
+        return "quantity_changed", f"it has {seats} seats, not {request.expected_quantity}"
     return None
 
 
-async def _send(counter: Counter, loaded: Loaded[Purchase], cause: Cause) -> Loaded[Purchase]:
-    now = counter.real_now()
-    try:
-        intent = rules.start_sending(
-            loaded.state, now, now + counter.times.send_within, now + counter.times.lease
-        )
-    except Conflict:
-        return await _link_evidence(counter, loaded, cause)
-    sending = await counter.requests.save(loaded, intent, (), cause)
-    await counter.accounts.watch(intent.request.reseller_id, now)
-    async with counter.keeping(intent.id):
-        answer = await counter.resellers.send(sending.state, order_of(sending.state), cause)
-        if answer is None:
-            answer = await _closed(counter, sending.state, cause)
-        return await record_answer(counter, sending.state, answer, cause)
+async def carry_out(counter: Counter, sending: Loaded[Purchase]) -> Loaded[Purchase]:
+    """Send what is in SENDING, once, and record what it came to."""
+    cause = cause_of(sending.state)
+    with continued("order.send", sending.state.traceparent):
+        await counter.accounts.watch(sending.state.request.reseller_id, counter.real_now())
+        async with counter.keeping(sending.state.id):
+            answer = await counter.resellers.send(sending.state, order_of(sending.state), cause)
+            if answer is None:
+                answer = await _closed(counter, sending.state, cause)
+            return await record_answer(counter, sending.state, answer, cause)
 
 
-async def _link_evidence(
-    counter: Counter, loaded: Loaded[Purchase], cause: Cause
-) -> Loaded[Purchase]:
-    purchase, facts = rules.adopted(loaded.state)
-    return await counter.requests.save(loaded, purchase, facts, cause)
+async def queue_overdue(counter: Counter) -> bool:
+    """Lines for requests that wait without one: who made them ready died before saying so."""
+    for reseller_id in await counter.requests.overdue(counter.real_now() - OVERDUE):
+        await counter.accounts.queue(reseller_id, counter.real_now())
+    return False
 
 
 async def recover_next(counter: Counter) -> Loaded[Purchase] | None:
@@ -151,25 +201,49 @@ async def record_answer(
             if purchase == current.state:
                 return current
             saved = await counter.requests.save(current, purchase, facts, cause)
-            if purchase.phase == rules.VERIFYING:
-                # a sweep that failed meanwhile would keep the account for its whole lease
-                await counter.accounts.watch(purchase.request.reseller_id, counter.real_now())
+            await _announce(counter, current.state, purchase, cause)
             return saved
         except (Unavailable, VersionConflict):
             await counter.pause(delay)
             delay = min(delay * 2, 5.0)
 
 
+async def _announce(counter: Counter, before: Purchase, after: Purchase, cause: Cause) -> None:
+    """Whoever goes on from here is told; what a crash leaves out, their own rounds find."""
+    reseller_id = after.request.reseller_id
+    # whatever it came to, the account has room for the next one
+    await counter.accounts.queue(reseller_id, counter.real_now())
+    if after.phase == rules.READY and after.due_at is not None:
+        await counter.accounts.queue(reseller_id, after.due_at)
+    with contextlib.suppress(Problem):
+        if after.phase == rules.VERIFYING:
+            # a sweep that failed meanwhile would keep the account for its whole lease
+            await counter.accounts.watch(reseller_id, counter.real_now())
+            await counter.resellers.unresolved(after, cause)
+        elif before.phase == rules.VERIFYING:
+            await counter.resellers.resolved(before, cause)
+
+
 def order_of(purchase: Purchase) -> dict[str, Any]:
-    """The body of POST /orders: one product, all four parts of its identity (marketplace §4)."""
+    """The body of POST /orders: one product, all four parts of its identity (marketplace §4).
+
+    The quantity of a change is the new total; its subscription is named at both levels.
+    """
     request = purchase.request
     product = request.product
+    about = (
+        {"subscriptionId": request.marketplace_subscription_id}
+        if request.kind == rules.CHANGE_QUANTITY
+        else {}
+    )
     return {
-        "type": "sales",
+        "type": rules.ORDER_TYPES[request.kind],
         "customerId": request.marketplace_customer_id,
         "poNumber": request.po_number_sent,
+        **about,
         "products": [
             {
+                **about,
                 "mpn": product.mpn,
                 "vendor": product.vendor,
                 "subscriptionPeriod": product.subscription_period.model_dump(),

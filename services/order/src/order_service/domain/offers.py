@@ -32,6 +32,35 @@ class Permission:
 
 
 @dataclass(frozen=True)
+class Line:
+    """The requests of one account that wait to be sent: first come, first sent.
+
+    `wanted` counts who queued; whoever lets the line go can tell by it whether somebody came.
+    """
+
+    reseller_id: str
+    wanted: int
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of a list of orders; whose it is and when it was made may be missing."""
+
+    id: str
+    status: str
+    customer_id: str | None
+    ordered_at: datetime | None
+
+
+@dataclass(frozen=True)
+class OrderedLine:
+    """What one line of an order says; of a change the quantity is a total or a difference (§5)."""
+
+    mpn: str | None
+    quantity: int | None
+
+
+@dataclass(frozen=True)
 class Seen:
     """One order as the marketplace shows it, in detail."""
 
@@ -41,6 +70,15 @@ class Seen:
     po_number: str | None
     subscription_ids: tuple[str, ...]
     ordered_at: datetime | None
+    lines: tuple[OrderedLine, ...] = ()
+
+
+@dataclass(frozen=True)
+class Control:
+    """An order that the account is known to have: a listing that begins before it must show it."""
+
+    order_id: str
+    since: datetime
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,7 @@ from purser_events.license import (
     Failure,
     LicenseChangeRequest,
     LicenseChangeRequested,
-    LicensePurchased,
     MarketplaceOrder,
-    OrderCompleted,
     OrderDuplicateSuspected,
     OrderFailed,
     OrderPlaced,
@@ -29,6 +27,10 @@ from purser_events.license import (
 READY, SENDING, VERIFYING, NEEDS_REVIEW = "ready", "sending", "verifying", "needs_review"
 PLACED, COMPLETED, FAILED = "placed", "completed", "failed"
 CANCELLED, DUPLICATE_SUSPECTED = "cancelled", "duplicate_suspected"
+
+BUY, CHANGE_QUANTITY = "buy", "change_quantity"
+ORDER_TYPES: Mapping[str, str] = {BUY: "sales", CHANGE_QUANTITY: "change"}
+"""What kind of order carries out what kind of request (marketplace §4)."""
 
 MAX_ATTEMPTS = 3
 
@@ -63,6 +65,8 @@ class Attempt:
     outcome: str | None = None
     detail: str | None = None
     fenced: bool = False
+    named_order: str | None = None
+    """The number of an order that the answer named as standing in the way: followed, not believed."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ class Purchase:
     attempts: tuple[Attempt, ...] = ()
     evidence: tuple[Evidence, ...] = ()
     reads: int = 0
-    absent_since: datetime | None = None
+    absence_shown_at: datetime | None = None
+    late: bool = False
+    """Its order showed up after it had ended: its slot may be another request's by now."""
     due_at: datetime | None = None
 
     @property
@@ -95,11 +101,27 @@ class Purchase:
         return self.request.id
 
     @property
-    def slot(self) -> str | None:
+    def _holds_slot(self) -> bool:
+        return self.phase in HOLDS_SLOT and not self.late
+
+    @property
+    def slot_buy(self) -> str | None:
         """Keeps a second purchase of the same product for the same tenant out while this is open."""
-        if self.phase not in HOLDS_SLOT:
+        if not self._holds_slot or self.request.kind != BUY:
             return None
         return buy_slot(self.request)
+
+    @property
+    def slot_now(self) -> str | None:
+        """Keeps a second immediate change of the same subscription out while this is open."""
+        if not self._holds_slot or self.request.kind != CHANGE_QUANTITY:
+            return None
+        return f"{self.request.reseller_id}|{self.request.marketplace_subscription_id}"
+
+    @property
+    def po_names_one(self) -> bool:
+        """Whether the purchase order number that is sent names this request and no other."""
+        return self.request.po_number_sent != self.request.po_number
 
     @property
     def attempt(self) -> Attempt:
@@ -144,6 +166,7 @@ class Unknown:
 
     reason: str
     fenced: bool = False
+    named_order: str | None = None
 
 
 Answer = NotSent | Refused | Taken | Unknown
@@ -204,8 +227,8 @@ def start_sending(
     if purchase.evidence:
         raise Conflict("an order of this request was seen; it is not sent again", code="evidence")
     attempt = Attempt(len(purchase.attempts) + 1, now, send_by)
-    moved = _to(purchase, SENDING, due_at=lease)
-    return replace(moved, attempts=(*purchase.attempts, attempt), absent_since=None)
+    after = moved(purchase, SENDING, due_at=lease)
+    return replace(after, attempts=(*purchase.attempts, attempt), absence_shown_at=None)
 
 
 def answered(purchase: Purchase, answer: Answer, now: datetime, retry: timedelta) -> Decision:
@@ -217,30 +240,31 @@ def answered(purchase: Purchase, answer: Answer, now: datetime, retry: timedelta
     if isinstance(answer, NotSent):
         noted = _noted(purchase, "not_sent", answer.reason)
         pause = timedelta(seconds=answer.retry_after) if answer.retry_after else retry
-        return _to(noted, READY, due_at=now + pause), ()
+        return moved(noted, READY, due_at=now + pause), ()
     if isinstance(answer, Refused):
         return _refused(purchase, answer, now, retry)
-    return _uncertain(_noted(purchase, "unknown", answer.reason, answer.fenced), now)
+    noted = _noted(purchase, "unknown", answer.reason, answer.fenced, answer.named_order)
+    return _uncertain(noted, now)
 
 
 def _refused(purchase: Purchase, answer: Refused, now: datetime, retry: timedelta) -> Decision:
     noted = _noted(purchase, "refused", answer.detail)
     sent = sum(1 for attempt in noted.attempts if attempt.outcome != "not_sent")
     if answer.retryable and sent < MAX_ATTEMPTS:
-        return _to(noted, READY, due_at=now + retry * sent), ()
+        return moved(noted, READY, due_at=now + retry * sent), ()
     return failed(noted, "refused_by_marketplace", answer.detail)
 
 
 def _uncertain(purchase: Purchase, now: datetime) -> Decision:
-    moved = _to(purchase, VERIFYING, due_at=now)
-    return moved, (OrderUncertain(state=moved.request),)
+    after = moved(purchase, VERIFYING, due_at=now)
+    return after, (OrderUncertain(state=after.request),)
 
 
 def failed(purchase: Purchase, code: str, detail: str) -> Decision:
     """The request came to nothing."""
     request = purchase.request.model_copy(update={"failure": Failure(code=code, detail=detail)})
-    moved = _to(replace(purchase, request=request), FAILED, due_at=None)
-    return moved, (OrderFailed(state=moved.request),)
+    after = moved(replace(purchase, request=request), FAILED, due_at=None)
+    return after, (OrderFailed(state=after.request),)
 
 
 def taken(
@@ -257,8 +281,9 @@ def taken(
     if len(seen.evidence) > 1:
         return _duplicate(seen)
     request = seen.request.model_copy(update={"order": order, "failure": None})
-    moved = _to(replace(seen, request=request, reads=0), PLACED, due_at=now)
-    return moved, (OrderPlaced(state=moved.request),)
+    late = seen.late or seen.phase in (FAILED, CANCELLED)
+    after = moved(replace(seen, request=request, reads=0, late=late), PLACED, due_at=now)
+    return after, (OrderPlaced(state=after.request),)
 
 
 def adopted(purchase: Purchase) -> Decision:
@@ -266,66 +291,37 @@ def adopted(purchase: Purchase) -> Decision:
     first = purchase.evidence[0]
     order = MarketplaceOrder(id=first.order_id, status="submitted")
     request = purchase.request.model_copy(update={"order": order, "failure": None})
-    moved = _to(replace(purchase, request=request, reads=0), PLACED, due_at=first.at)
-    return moved, (OrderPlaced(state=moved.request),)
+    after = moved(replace(purchase, request=request, reads=0), PLACED, due_at=first.at)
+    return after, (OrderPlaced(state=after.request),)
 
 
 def _duplicate(purchase: Purchase) -> Decision:
     orders = tuple(evidence.order_id for evidence in purchase.evidence)
     if purchase.phase == DUPLICATE_SUSPECTED:
         return purchase, (OrderDuplicateSuspected(state=purchase.request, order_ids=orders),)
-    moved = _to(purchase, DUPLICATE_SUSPECTED, due_at=None)
-    return moved, (OrderDuplicateSuspected(state=moved.request, order_ids=orders),)
+    after = moved(purchase, DUPLICATE_SUSPECTED, due_at=None)
+    return after, (OrderDuplicateSuspected(state=after.request, order_ids=orders),)
 
 
-def followed(purchase: Purchase, order: MarketplaceOrder, due_at: datetime) -> Decision:
-    """What the marketplace says of a placed order that is not completed with its seats yet."""
-    request = purchase.request.model_copy(update={"order": order})
-    seen = replace(purchase, request=request, reads=purchase.reads + 1, due_at=due_at)
-    if order.status in ("error", "cancelled"):
-        return failed(seen, f"order_{order.status}", f"order {order.number}: see the panel")
-    facts = () if order == purchase.request.order else (OrderPlaced(state=request),)
-    return seen, facts
-
-
-def completed(
-    purchase: Purchase, order: MarketplaceOrder, subscription_id: str, seats: int
-) -> Decision:
-    """The order is completed and the subscription, read again, shows its seats."""
-    request = purchase.request.model_copy(
-        update={"order": order, "marketplace_subscription_id": subscription_id}
+def _noted(
+    purchase: Purchase,
+    outcome: str,
+    detail: str,
+    fenced: bool = False,
+    named_order: str | None = None,
+) -> Purchase:
+    last = replace(
+        purchase.attempt,
+        outcome=outcome,
+        detail=detail[:500],
+        fenced=fenced,
+        named_order=named_order,
     )
-    moved = _to(replace(purchase, request=request), COMPLETED, due_at=None)
-    state = moved.request
-    bought = LicensePurchased(
-        state=state,
-        customer_id=state.customer_id,
-        tenant_id=state.tenant_id,
-        entra_tenant_id=state.entra_tenant_id,
-        marketplace=state.marketplace,
-        reseller_id=state.reseller_id,
-        marketplace_customer_id=state.marketplace_customer_id,
-        marketplace_subscription_id=subscription_id,
-        order_number=order.number or order.id,
-        po_number=state.po_number,
-        product=state.product,
-        sku_id=state.sku_id,
-        quantity_before=max(0, seats - state.quantity),
-        quantity_after=seats,
-        request_id=state.id,
-        requested_by=state.requested_by,
-        origin=state.origin,
-        unit_price=state.unit_price,
-    )
-    return moved, (OrderCompleted(state=state), bought)
-
-
-def _noted(purchase: Purchase, outcome: str, detail: str, fenced: bool = False) -> Purchase:
-    last = replace(purchase.attempt, outcome=outcome, detail=detail[:500], fenced=fenced)
     return replace(purchase, attempts=(*purchase.attempts[:-1], last))
 
 
-def _to(purchase: Purchase, phase: str, due_at: datetime | None) -> Purchase:
+def moved(purchase: Purchase, phase: str, due_at: datetime | None) -> Purchase:
+    """The request in another phase. Raises Conflict for a step that there is not."""
     if phase not in TRANSITIONS[purchase.phase]:
         raise Conflict(f"a request that is {purchase.phase} cannot become {phase}")
     status = STATUS.get(phase, phase)

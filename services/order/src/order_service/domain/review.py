@@ -10,7 +10,7 @@ from order_service.domain.purchase import (
     VERIFYING,
     Decision,
     Purchase,
-    _to,
+    moved,
     taken,
 )
 from purser_common.errors import Conflict
@@ -21,14 +21,14 @@ from purser_events.license import MarketplaceOrder, OrderReviewSettled, OrderUnc
 def looked(
     purchase: Purchase, began: datetime, conclusive: bool, now: datetime, verify: timedelta
 ) -> Decision:
-    """A listing did not show the order. After `verify` a person is asked; the looking goes on.
+    """Listings did not show the order. After `verify` a person is asked; the looking goes on.
 
-    Kept is when the latest conclusive listing began: `not_placed` needs one from after the wait.
+    Kept is when the latest conclusive listings began: `not_placed` needs such from after the wait.
     """
-    seen = replace(purchase, absent_since=began if conclusive else None)
+    seen = replace(purchase, absence_shown_at=began if conclusive else None)
     if seen.phase == VERIFYING and now >= seen.attempt.send_by + verify:
-        moved = _to(seen, NEEDS_REVIEW, due_at=None)
-        return moved, (OrderUncertain(state=moved.request),)
+        after = moved(seen, NEEDS_REVIEW, due_at=None)
+        return after, (OrderUncertain(state=after.request),)
     return seen, ()
 
 
@@ -37,15 +37,15 @@ def link(
 ) -> Decision:
     """A person found the order."""
     _must_be_open(purchase)
-    moved, facts = taken(purchase, order, "human", now, by)
-    return moved, (*facts, _settled(moved, "link", by, reason))
+    after, facts = taken(purchase, order, "human", now, by)
+    return after, (*facts, _settled(after, "link", by, reason))
 
 
 def give_up(purchase: Purchase, by: str, reason: str) -> Decision:
     """A person ends the request; the marketplace stays watched for its order."""
     _must_be_open(purchase)
-    moved = _to(purchase, CANCELLED, due_at=None)
-    return moved, (_settled(moved, "give_up", by, reason),)
+    after = moved(purchase, CANCELLED, due_at=None)
+    return after, (_settled(after, "give_up", by, reason),)
 
 
 def not_placed(
@@ -70,13 +70,13 @@ def not_placed(
             "the sender ran without its pause fence, so it may still send; link an order or give up",
             code="sender_not_fenced",
         )
-    if purchase.absent_since is None or purchase.absent_since < safe_at:
+    if purchase.absence_shown_at is None or purchase.absence_shown_at < safe_at:
         raise Conflict(
             "no complete listing has shown that the order is absent; try again after the next sweep",
             code="absence_not_shown",
         )
-    moved = _to(purchase, READY, due_at=now)
-    return moved, (_settled(moved, "not_placed", by, reason),)
+    after = moved(purchase, READY, due_at=now)
+    return after, (_settled(after, "not_placed", by, reason),)
 
 
 def _settled(purchase: Purchase, answer: str, by: str, reason: str) -> Fact:

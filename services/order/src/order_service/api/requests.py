@@ -1,23 +1,27 @@
-"""Licence change requests, review items and orders over HTTP."""
+"""Licence change requests over HTTP."""
 
 from collections.abc import Callable
-from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from order_service.commands.requesting import Desk, Want, preview_purchase, request_purchase
-from order_service.commands.reviewing import Settlement, settle_review
-from order_service.commands.watching import Post
+from order_service.commands.requesting import (
+    Desk,
+    NewTotal,
+    Want,
+    preview_purchase,
+    request_change,
+    request_purchase,
+)
 from order_service.domain.purchase import Purchase
 from order_service.views import Views
-from purser_common.errors import NotFound
+from purser_common.errors import FieldError, Invalid, NotFound
 from purser_common.identity import ROLES
 from purser_common.outbox import Loaded
 from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, etag_of
-from purser_events.license import LicenseChangeRequest, ObservedOrder
+from purser_events.license import LicenseChangeRequest
 from purser_events.values import Money, ProductIdentity
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -63,9 +67,20 @@ class LicenseChangeBody(Body):
     """A wanted change of licences."""
 
     tenant_id: str
-    kind: Literal["buy"]
+    kind: Literal["buy", "change_quantity"]
     product: ProductIdentity
-    quantity: int = Field(strict=True, ge=1, le=1_000_000, description="Seats to buy.")
+    quantity: int = Field(
+        strict=True, ge=1, le=1_000_000, description="Seats to buy, or the new total of a change."
+    )
+    subscription_id: str | None = Field(
+        default=None, description="With `change_quantity`: the subscription to change."
+    )
+    expected_quantity: int | None = Field(
+        default=None,
+        strict=True,
+        ge=0,
+        description="With `change_quantity`: the seats now; with any other number nothing is sent.",
+    )
     po_number: str = Field(description="The reseller's purchase order number (R73).")
     comment: str | None = Field(default=None, max_length=1_000)
 
@@ -79,13 +94,16 @@ class Attempt(BaseModel):
     outcome: str | None
     detail: str | None
     fenced: bool
+    named_order: str | None = Field(
+        default=None, description="Number of an order that the answer named as in the way."
+    )
 
 
 class Evidence(BaseModel):
     """What showed an order of the request."""
 
     order_id: str
-    source: str = Field(description="`answer`, `reference` or `human`.")
+    source: str = Field(description="`answer`, `reference`, `fingerprint` or `human`.")
     at: str
     by: str
 
@@ -96,7 +114,9 @@ class Execution(BaseModel):
     phase: str
     attempts: list[Attempt]
     evidence: list[Evidence]
-    absent_since: str | None
+    absence_shown_at: str | None = Field(
+        description="When the latest complete listings began that did not show the order."
+    )
 
 
 class LicenseChangeDetail(LicenseChangeRequest):
@@ -105,27 +125,9 @@ class LicenseChangeDetail(LicenseChangeRequest):
     execution: Execution
 
 
-class SettlementBody(Body):
-    """The answer to a purchase that only a person can settle."""
+def add(routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], None]) -> None:
+    """Add the routes of licence change requests."""
 
-    answer: Literal["link", "not_placed", "give_up"]
-    order_id: str | None = Field(default=None, description="With `link`: the marketplace's order.")
-    reason: str = Field(min_length=1, max_length=1_000)
-
-
-def router(
-    desk: Desk, post: Post, views: Views, quarantine: timedelta, on_request: Callable[[], None]
-) -> APIRouter:
-    """The order service's routes."""
-    routes = APIRouter()
-    _add_requests(routes, desk, views, on_request)
-    _add_reviews(routes, desk, post, views, quarantine, on_request)
-    return routes
-
-
-def _add_requests(
-    routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], None]
-) -> None:
     @routes.post("/v1/purchase-previews", operation_id="preview_purchase")
     async def preview(
         body: PurchasePreviewRequest, caller: CallerOf, cause: CauseOf, _: RequestOf
@@ -156,12 +158,15 @@ def _add_requests(
         keyed: RequestOf,
         response: Response,
     ) -> LicenseChangeRequest:
-        """Ask for licences to be bought. Follow the request at `Location`."""
-        want = Want(body.tenant_id, body.product, body.quantity, body.po_number, body.comment)
-        loaded = await request_purchase(desk, want, caller, cause, keyed)
+        """Ask for licences to be bought, or for other seats. Follow the request at `Location`."""
+        want = _want(body)
+        if isinstance(want, NewTotal):
+            loaded = await request_change(desk, want, caller, cause, keyed)
+        else:
+            loaded = await request_purchase(desk, want, caller, cause, keyed)
         on_request()
         response.headers["Location"] = f"/v1/license-change-requests/{loaded.state.id}"
-        return _answered(response, loaded)
+        return answered(response, loaded)
 
     @routes.get("/v1/license-change-requests", operation_id="list_license_change_requests")
     async def requests(
@@ -184,48 +189,35 @@ def _add_requests(
         return LicenseChangeDetail.model_validate(state)
 
 
-def _add_reviews(
-    routes: APIRouter,
-    desk: Desk,
-    post: Post,
-    views: Views,
-    quarantine: timedelta,
-    on_request: Callable[[], None],
-) -> None:
-    @routes.get("/v1/review-items", operation_id="list_review_items")
-    async def items(
-        caller: CallerOf, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[LicenseChangeRequest]:
-        """Requests that only a person can settle, newest first."""
-        return Page[LicenseChangeRequest].model_validate(
-            await views.review_items(caller, cursor, limit)
-        )
-
-    @routes.post("/v1/review-items/{id}/settlements", operation_id="settle_review")
-    async def settle(
-        id: str,
-        body: SettlementBody,
-        caller: CallerOf,
-        cause: CauseOf,
-        keyed: RequestOf,
-        response: Response,
-    ) -> LicenseChangeRequest:
-        """Link the order, give up, or let it be sent again once that is safe."""
-        settlement = Settlement(id, body.answer, body.order_id, body.reason)
-        loaded = await settle_review(post, quarantine, settlement, caller, cause, keyed)
-        on_request()
-        return _answered(response, loaded)
-
-    @routes.get("/v1/tenants/{id}/orders", operation_id="list_observed_orders")
-    async def orders(
-        id: str, caller: CallerOf, cause: CauseOf, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[ObservedOrder]:
-        """The tenant's orders at the marketplace that Purser did not place."""
-        tenant = await desk.tenants.tenant(id, caller, cause)
-        caller.require(*ROLES, customer=tenant.customer_id, tenant=tenant.id)
-        return Page[ObservedOrder].model_validate(await views.orders(id, cursor, limit))
+def _want(body: LicenseChangeBody) -> Want | NewTotal:
+    """What is wanted. Raises Invalid for a field that the kind needs or does not know."""
+    about = {
+        "/subscription_id": body.subscription_id,
+        "/expected_quantity": body.expected_quantity,
+    }
+    if body.kind == "buy":
+        wrong = [name for name, value in about.items() if value is not None]
+        remedy = "leave it out when buying"
+    else:
+        wrong = [name for name, value in about.items() if value is None]
+        remedy = "a change of seats needs it"
+    if wrong:
+        errors = tuple(FieldError(name, remedy) for name in wrong)
+        raise Invalid(f"the fields do not fit the kind {body.kind}", errors=errors)
+    if body.subscription_id is None or body.expected_quantity is None:
+        return Want(body.tenant_id, body.product, body.quantity, body.po_number, body.comment)
+    return NewTotal(
+        body.tenant_id,
+        body.subscription_id,
+        body.product,
+        body.quantity,
+        body.expected_quantity,
+        body.po_number,
+        body.comment,
+    )
 
 
-def _answered(response: Response, loaded: Loaded[Purchase]) -> LicenseChangeRequest:
+def answered(response: Response, loaded: Loaded[Purchase]) -> LicenseChangeRequest:
+    """A request as the answer to a command."""
     subject = f"license-change-request/{loaded.state.id}"
     return answer(response, subject, loaded.sequence, loaded.state.request)

@@ -1,12 +1,14 @@
-"""Requests, the mirror of foreign orders, and the accounts that are swept."""
+"""Licence change requests: one document each."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from typing import Any
 
+from order_service.domain.offers import Control
 from order_service.domain.purchase import (
+    BUY,
     CANCELLED,
+    CHANGE_QUANTITY,
     NEEDS_REVIEW,
     READY,
     SENDING,
@@ -26,37 +28,29 @@ from purser_common.mongo import (
     Document,
     DuplicateKeyError,
     Index,
-    UpdateOne,
-    keep_newest,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
-from purser_events.envelope import Envelope, Fact
-from purser_events.license import LicenseChangeRequest, ObservedOrder, OrderObserved
-from purser_events.tenant import Tenant, TenantFact
+from purser_events.envelope import Fact
+from purser_events.license import LicenseChangeRequest
 
-REQUESTS, ORDERS, ACCOUNTS = "license_change_requests", "orders", "accounts"
-CONNECTIONS = "connections"
-
+REQUESTS = "license_change_requests"
 UP = ASCENDING
 INDEXES = (
     Index(REQUESTS, (("slot_buy", UP),), unique=True, sparse=True),
-    Index(REQUESTS, (("reseller_id", UP), ("po_sent", UP)), unique=True),
+    Index(REQUESTS, (("slot_now", UP),), unique=True, sparse=True),
+    Index(REQUESTS, (("po_own", UP),), unique=True, sparse=True),
     Index(REQUESTS, (("order_ids", UP),), sparse=True),
     Index(REQUESTS, (("phase", UP), ("due_at", UP))),
     Index(REQUESTS, (("phase", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
-    Index(REQUESTS, (("reseller_id", UP), ("phase", UP))),
+    Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("requested_at", UP), ("_id", UP))),
+    Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("due_at", UP))),
     Index(REQUESTS, (("reseller_id", UP), ("placed_at", DESCENDING))),
     Index(REQUESTS, (("requested_at", DESCENDING), ("_id", DESCENDING))),
     Index(REQUESTS, (("tenant_id", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
     Index(REQUESTS, (("customer_id", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
-    Index(ORDERS, (("tenant_id", UP), ("ordered_at", DESCENDING), ("_id", DESCENDING))),
-    Index(ACCOUNTS, (("due_at", UP),)),
-    Index(CONNECTIONS, (("reseller_id", UP), ("marketplace_customer_id", UP))),
     *outbox.indexes(REQUESTS),
-    *outbox.indexes(ORDERS),
 )
-OUTBOXES = (REQUESTS, ORDERS)
 UNSETTLED = (SENDING, VERIFYING, NEEDS_REVIEW)
 GIVEN_UP_WATCHED = timedelta(days=90)
 
@@ -103,16 +97,12 @@ class Requests:
         earlier = await self.replayed(purchase.id, request)
         if earlier is not None:
             return earlier
-        holder = await self._collection.find_one({"slot_buy": purchase.slot}, {"_id": 1})
-        if holder is None:
-            raise Conflict(
-                "this purchase order number is in use; choose another", code="po_number_in_use"
-            )
-        raise Conflict(
-            "this product is already being bought for the tenant",
-            code="purchase_in_progress",
-            request_id=holder["_id"],
-        )
+        raise await self._slot_taken(purchase)
+
+    async def _slot_taken(self, purchase: Purchase) -> Conflict:
+        field, slot, code, detail = _slot(purchase)
+        holder = await self._collection.find_one({field: slot}, {"_id": 1}) or {}
+        return Conflict(detail, code=code, request_id=holder.get("_id"))
 
     async def save(
         self,
@@ -128,10 +118,7 @@ class Requests:
                 self._collection, loaded.stamp, _fields(purchase), facts, cause, request
             )
         except DuplicateKeyError as error:
-            raise Conflict(
-                "this product is being bought for the tenant by another request",
-                code="purchase_in_progress",
-            ) from error
+            raise await self._slot_taken(purchase) from error
         return _loaded(document)
 
     async def push_evidence(self, id: str, evidence: Evidence) -> None:
@@ -149,9 +136,33 @@ class Requests:
             {"_id": id, "due_at": {"$ne": None}}, {"$set": {"due_at": until}}
         )
 
+    async def next_ready(self, reseller_id: str) -> Loaded[Purchase] | None:
+        """The account's request that has waited longest and may be sent now."""
+        document = await self._collection.find_one(
+            {"reseller_id": reseller_id, "phase": READY, "due_at": {"$lte": real_now()}},
+            sort=[("requested_at", UP), ("_id", UP)],
+        )
+        return _loaded(document) if document else None
+
+    async def ready_at(self, reseller_id: str) -> datetime | None:
+        """When the account's next request may be sent; None when none waits."""
+        document = await self._collection.find_one(
+            {"reseller_id": reseller_id, "phase": READY}, {"due_at": 1}, sort=[("due_at", UP)]
+        )
+        return document["due_at"] if document else None
+
+    async def overdue(self, before: datetime) -> set[str]:
+        """Accounts with requests that should have been sent before that time."""
+        found = self._collection.find(
+            {"phase": READY, "due_at": {"$lte": before}}, {"reseller_id": 1}
+        )
+        return {
+            d["reseller_id"] for d in await found.sort([("due_at", UP)]).limit(200).to_list(200)
+        }
+
     async def by_po(self, reseller_id: str, po_sent: str) -> Loaded[Purchase] | None:
-        """The request that sent this purchase order number."""
-        document = await self._collection.find_one({"reseller_id": reseller_id, "po_sent": po_sent})
+        """The one request that sent this purchase order number, which is its own."""
+        document = await self._collection.find_one({"po_own": f"{reseller_id}|{po_sent}"})
         return _loaded(document) if document else None
 
     async def by_order(self, order_id: str) -> Loaded[Purchase] | None:
@@ -172,98 +183,29 @@ class Requests:
             if one.state.phase != CANCELLED or one.state.attempt.started_at >= since
         ]
 
-    async def newest_order(self, reseller_id: str) -> str | None:
-        """The order of this account that was placed last: a listing without it shows nothing."""
+    async def newest_order(self, reseller_id: str) -> tuple[datetime, Control] | None:
+        """The account's order that was seen last, and when: a listing without it shows nothing."""
         document = await self._collection.find_one(
             {"reseller_id": reseller_id, "placed_at": {"$exists": True}},
-            {"order_ids": 1},
+            {"order_ids": 1, "placed_at": 1, "requested_at": 1},
             sort=[("placed_at", DESCENDING)],
         )
-        return document["order_ids"][0] if document else None
-
-
-class Orders:
-    """Orders that the marketplace shows and Purser did not place."""
-
-    def __init__(self, database: Database, outbox: Outbox) -> None:
-        self._collection: Collection = database[ORDERS]
-        self._outbox = outbox
-
-    async def known(self, order_ids: Sequence[str]) -> dict[str, str]:
-        """Status by id of the orders that are mirrored."""
-        found = self._collection.find({"_id": {"$in": list(order_ids)}}, {"state.status": 1})
-        return {d["_id"]: d["state"]["status"] for d in await found.to_list(None)}
-
-    async def observe(self, order: ObservedOrder, cause: Cause) -> None:
-        """Mirror an order; a fact only when something else than the time differs."""
-        state = order.model_dump(mode="json")
-        fields = {"state": state, "tenant_id": order.tenant_id, "ordered_at": order.ordered_at}
-        document = await self._collection.find_one({"_id": order.id})
-        facts = (OrderObserved(state=order),)
         if document is None:
-            try:
-                await self._outbox.insert(self._collection, order.id, fields, facts, cause)
-            except DuplicateKeyError:
-                return  # another sweep was faster; the next one sees what it wrote
-        elif {**document["state"], "observed_at": None} != {**state, "observed_at": None}:
-            await self._outbox.save(self._collection, Stamp.of(document), fields, facts, cause)
+            return None
+        since = min(document["requested_at"], document["placed_at"])
+        return document["placed_at"], Control(document["order_ids"][0], since)
 
 
-class Accounts:
-    """When each marketplace account is swept next."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database[ACCOUNTS]
-
-    async def watch(self, reseller_id: str, due_at: datetime) -> None:
-        """Sweep this account from now on, and soon."""
-        update = UpdateOne(
-            {"_id": reseller_id},
-            {"$min": {"due_at": due_at}, "$set": {"watched": True}},
-            upsert=True,
-        )
-        await self._collection.bulk_write([update])
-
-    async def claim(self, lease: timedelta) -> tuple[str, datetime | None] | None:
-        """Take the account that has been due longest: (reseller, last complete sweep)."""
-        document = await jobs.claim(self._collection, "due_at", lease)
-        return (document["_id"], document.get("swept_at")) if document else None
-
-    async def swept(self, reseller_id: str, began: datetime, due_at: datetime) -> None:
-        """Note a complete sweep."""
-        await self._collection.update_one(
-            {"_id": reseller_id}, {"$set": {"swept_at": began, "due_at": due_at}}
-        )
+_SLOTS = {
+    BUY: ("slot_buy", "purchase_in_progress", "this product is being bought for the tenant"),
+    CHANGE_QUANTITY: ("slot_now", "change_in_progress", "this subscription is being changed"),
+}
 
 
-class Connections:
-    """Tenants by the marketplace customer that they are connected to: a copy fed by their facts."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database[CONNECTIONS]
-
-    async def keep(self, envelopes: Sequence[Envelope[TenantFact]]) -> None:
-        """Keep each tenant's newest state; older and repeated ones change nothing."""
-        await keep_newest(self._collection, [_connection(envelope) for envelope in envelopes])
-
-    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]:
-        """The tenants that are connected to a marketplace customer."""
-        found = self._collection.find(
-            {"reseller_id": reseller_id, "marketplace_customer_id": customer_id}
-        )
-        return [Tenant.model_validate(d["state"]) for d in await found.to_list(None)]
-
-
-def _connection(envelope: Envelope[TenantFact]) -> Document:
-    tenant = envelope.data.state
-    to = tenant.connection
-    return {
-        "_id": tenant.id,
-        "sequence": envelope.sequence,
-        "state": tenant.model_dump(mode="json"),
-        "reseller_id": to.reseller_id if to else None,
-        "marketplace_customer_id": to.marketplace_customer_id if to else None,
-    }
+def _slot(purchase: Purchase) -> tuple[str, str | None, str, str]:
+    field, code, detail = _SLOTS[purchase.request.kind]
+    slot = purchase.slot_buy if field == "slot_buy" else purchase.slot_now
+    return field, slot, code, f"{detail} by another request; wait for it"
 
 
 def _fields(purchase: Purchase) -> Document:
@@ -274,8 +216,11 @@ def _fields(purchase: Purchase) -> Document:
     return {
         "state": request.model_dump(mode="json"),
         "phase": purchase.phase,
-        "slot_buy": purchase.slot,
-        "po_sent": request.po_number_sent,
+        "slot_buy": purchase.slot_buy,
+        "slot_now": purchase.slot_now,
+        "po_own": (
+            f"{request.reseller_id}|{request.po_number_sent}" if purchase.po_names_one else None
+        ),
         "tenant_id": request.tenant_id,
         "customer_id": request.customer_id,
         "reseller_id": request.reseller_id,
@@ -287,7 +232,8 @@ def _fields(purchase: Purchase) -> Document:
         "attempts": [asdict(attempt) for attempt in purchase.attempts],
         "evidence": [asdict(evidence) for evidence in purchase.evidence],
         "reads": purchase.reads,
-        "absent_since": purchase.absent_since,
+        "absence_shown_at": purchase.absence_shown_at,
+        "late": purchase.late or None,
         "due_at": purchase.due_at,
     }
 
@@ -301,20 +247,10 @@ def _loaded(document: Document) -> Loaded[Purchase]:
         attempts=tuple(Attempt(**attempt) for attempt in document["attempts"]),
         evidence=tuple(Evidence(**evidence) for evidence in document["evidence"]),
         reads=document["reads"],
-        absent_since=document.get("absent_since"),
+        absence_shown_at=document.get("absence_shown_at"),
+        late=document.get("late", False),
         due_at=document.get("due_at"),
     )
     if purchase.phase == READY and purchase.due_at is None:
         purchase = replace(purchase, due_at=real_now())
     return Loaded(purchase, Stamp.of(document))
-
-
-def timestamps(value: Any) -> Any:
-    """Documents as JSON: datetimes become ISO strings."""
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, list):
-        return [timestamps(one) for one in value]
-    if isinstance(value, dict):
-        return {key: timestamps(one) for key, one in value.items()}
-    return value

@@ -1,0 +1,153 @@
+"""Which order is a request's, and when a listing proves that there is none."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from order_service.domain import matching
+from order_service.domain import purchase as rules
+from order_service.domain.offers import Control, Listed, OrderedLine, Seen
+from order_service.domain.purchase import Purchase, Unknown
+from purser_events.license import LicenseChangeRequest, MarketplaceOrder
+from purser_events.values import Period, ProductIdentity
+
+NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+YEAR, MONTH = Period(type="year", duration=1), Period(type="month", duration=1)
+ID = "6f1c7c0e-2d3b-5f4a-9c8d-0123456789ab"
+
+
+def wanted(**over: Any) -> LicenseChangeRequest:
+    fields: dict[str, Any] = {
+        "id": ID,
+        "kind": rules.BUY,
+        "status": "placing",
+        "marketplace": "ingram-micro-xvantage",
+        "reseller_id": "r1",
+        "customer_id": "c1",
+        "tenant_id": "t1",
+        "entra_tenant_id": "e1",
+        "marketplace_customer_id": "1000003",
+        "product": ProductIdentity(
+            mpn="M", vendor="V", subscription_period=YEAR, billing_period=MONTH
+        ),
+        "product_name": "Product",
+        "quantity": 5,
+        "po_number": "PO-1",
+        "po_number_sent": "PO-1-AAAA",
+        "origin": "person",
+        "requested_by": "user:requester",
+        "requested_at": NOW,
+    }
+    return LicenseChangeRequest(**{**fields, **over})
+
+
+def change(**over: Any) -> LicenseChangeRequest:
+    about = {"subscription_id": "s1", "marketplace_subscription_id": "900"}
+    return wanted(
+        **{"kind": rules.CHANGE_QUANTITY, "quantity": 12, "expected_quantity": 5, **about, **over}
+    )
+
+
+def seen(**over: Any) -> Seen:
+    fields: dict[str, Any] = {
+        "order": MarketplaceOrder(id="1", number="SO1", status="submitted"),
+        "type": "sales",
+        "customer_id": "1000003",
+        "po_number": "PO-1-AAAA",
+        "subscription_ids": (),
+        "ordered_at": NOW + SECOND,
+        "lines": (OrderedLine("M", 5),),
+    }
+    return Seen(**{**fields, **over})
+
+
+def test_the_order_that_says_what_was_wanted_is_the_requests() -> None:
+    assert matching.is_of(wanted(), seen())
+    assert matching.is_of(wanted(), seen(lines=()))
+    assert matching.is_of(wanted(), seen(lines=(OrderedLine("X", 1), OrderedLine("M", 5))))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "renewal"},
+        {"customer_id": "1000004"},
+        {"lines": (OrderedLine("M", 6),)},
+        {"lines": (OrderedLine("X", 5),)},
+    ],
+)
+def test_a_purchase_order_number_alone_proves_nothing(other: dict[str, Any]) -> None:
+    assert not matching.is_of(wanted(), seen(**other))
+
+
+@pytest.mark.parametrize("shown", [12, 7])
+def test_a_change_may_be_shown_as_a_total_or_as_a_difference(shown: int) -> None:
+    order = seen(type="change", subscription_ids=("900",), lines=(OrderedLine("M", shown),))
+    assert matching.is_of(change(), order)
+    assert not matching.is_of(change(), replace(order, lines=(OrderedLine("M", 8),)))
+    assert not matching.is_of(change(), replace(order, subscription_ids=("901",)))
+    assert not matching.is_of(wanted(), order)
+
+
+def waiting(id: str = ID, **over: Any) -> Purchase:
+    request = wanted(id=id, po_number_sent="PO-1", **over)
+    purchase, _ = rules.requested(request, "correlation", None, NOW)
+    sent = rules.start_sending(purchase, NOW, NOW + 20 * SECOND, NOW + 15 * SECOND)
+    return rules.answered(sent, Unknown("reset", True), NOW, SECOND)[0]
+
+
+def test_without_an_own_number_one_request_and_one_order_find_each_other() -> None:
+    purchase, order = waiting(), seen(po_number="PO-1")
+    assert matching.by_likeness([purchase], [order], HOUR) == [(purchase, order)]
+
+
+def test_two_orders_or_two_requests_that_fit_are_left_to_a_person() -> None:
+    one, two = waiting(), waiting("7f1c7c0e-2d3b-5f4a-9c8d-0123456789ab")
+    order = seen(po_number="PO-1")
+    again = seen(po_number="PO-1", order=MarketplaceOrder(id="2", status="submitted"))
+    assert matching.by_likeness([one], [order, again], HOUR) == []
+    assert matching.by_likeness([one, two], [order], HOUR) == []
+
+
+@pytest.mark.parametrize("at", [NOW - HOUR, NOW + 3 * HOUR, None])
+def test_an_order_from_another_time_is_not_alike(at: datetime | None) -> None:
+    order = seen(po_number="PO-1", ordered_at=at)
+    assert matching.by_likeness([waiting()], [order], HOUR) == []
+
+
+def test_a_request_with_an_own_number_is_never_guessed() -> None:
+    purchase = replace(waiting(), request=wanted())
+    assert matching.by_likeness([purchase], [seen()], HOUR) == []
+
+
+def row(id: str, at: datetime | None = NOW - HOUR) -> Listed:
+    return Listed(id, "completed", "1000003", at)
+
+
+CONTROL = Control("1", NOW - HOUR)
+
+
+def test_two_passes_that_agree_and_show_the_known_order_prove_absence() -> None:
+    rows = [row("2"), row("1")]
+    assert matching.proves_absence(rows, rows, CONTROL, NOW)
+    assert matching.proves_absence(rows, [row("3", NOW + SECOND), *rows], CONTROL, NOW)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "control"),
+    [
+        pytest.param([], [], None, id="an empty account is no proof"),
+        pytest.param([], [], CONTROL, id="an empty answer"),
+        pytest.param([row("2")], [row("2")], CONTROL, id="the known order is missing"),
+        pytest.param([row("2"), row("1")], [row("1")], CONTROL, id="a row went missing"),
+        pytest.param([row("1")], [row("2"), row("1")], CONTROL, id="an old row came up"),
+        pytest.param([row("1")], [row("2", None), row("1")], CONTROL, id="a row of unknown age"),
+    ],
+)
+def test_anything_less_proves_nothing(
+    first: list[Listed], second: list[Listed], control: Control | None
+) -> None:
+    assert not matching.proves_absence(first, second, control, NOW)
