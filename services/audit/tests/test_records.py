@@ -46,7 +46,7 @@ async def database(mongo: settings.Mongo) -> AsyncIterator[Database]:
 
 
 async def ids(database: Database, caller: Caller = AUDITOR, **wanted: str) -> list[str]:
-    found = await Views(database).records(caller, wanted, None, None, None, 200)
+    found = await Views(database).records(caller, [wanted], None, None, None, 200)
     return [record["id"] for record in found["items"]]
 
 
@@ -63,7 +63,7 @@ async def test_pages_are_stable_while_new_records_arrive(database: Database) -> 
     seen: list[str] = []
     after = None
     for _ in range(10):
-        page = await views.records(AUDITOR, {}, None, None, after, 3)
+        page = await views.records(AUDITOR, [], None, None, after, 3)
         seen += [record["id"] for record in page["items"]]
         await records.keep([fact(100 + len(seen))])
         after = page["next"]
@@ -82,7 +82,7 @@ async def test_a_tenants_viewer_sees_that_tenant_only(database: Database) -> Non
 
 async def test_a_record_names_actor_cause_and_trace(database: Database) -> None:
     await store.Records(database).keep([fact(1)])
-    found = await Views(database).records(AUDITOR, {}, None, None, None, 1)
+    found = await Views(database).records(AUDITOR, [], None, None, None, 1)
     record = found["items"][0]
     assert (record["actor"], record["correlation_id"]) == ("user:admin", "c-1")
     assert record["trace_id"] == "0af7651916cd43dd8448eb211c80319c"

@@ -1,6 +1,6 @@
 """Who did what: filters, keyset pages, and a sentence for every record."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ class Views:
     async def records(
         self,
         caller: Caller,
-        wanted: Mapping[str, str],
+        wanted: Sequence[Mapping[str, str]],
         since: datetime | None,
         until: datetime | None,
         after: str | None,
@@ -40,7 +40,7 @@ class Views:
             **({"$gte": since} if since else {}),
             **({"$lt": until} if until else {}),
         }
-        parts: list[dict[str, Any]] = [part for part in (allowed, dict(wanted)) if part]
+        parts: list[Mapping[str, Any]] = [part for part in (allowed, *wanted) if part]
         if times:
             parts.append({"at": times})
         if place is not None:

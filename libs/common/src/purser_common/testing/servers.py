@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import tempfile
+import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from purser_common import kafka, mongo, settings
@@ -85,6 +87,15 @@ class Servers:
     def database(self, name: str) -> settings.Mongo:
         """The settings of a database."""
         return settings.Mongo(url=self.mongo_url, database=name)
+
+    @contextlib.asynccontextmanager
+    async def fresh_database(self) -> AsyncIterator[settings.Mongo]:
+        """A database that nobody else uses, dropped afterwards."""
+        config = self.database(f"test_{uuid.uuid4().hex[:12]}")
+        yield config
+        client = mongo.connect(config)
+        await client[config.database].command("dropDatabase")
+        await mongo.close(client)
 
     async def start(self) -> None:
         """Start what does not run, both at once, and return when both answer."""

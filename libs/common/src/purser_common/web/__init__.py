@@ -1,7 +1,7 @@
 """HTTP: one way to refuse, to identify, to make a change conditional and repeatable, to list, to run."""
 
 from purser_common.web.app import build
-from purser_common.web.calls import Peer, Signed
+from purser_common.web.calls import Peer, Signed, segment
 from purser_common.web.process import Process
 from purser_common.web.requests import (
     CallerOf,
@@ -29,4 +29,5 @@ __all__ = [
     "etag_of",
     "if_match",
     "position",
+    "segment",
 ]

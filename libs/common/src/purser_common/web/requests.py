@@ -70,13 +70,21 @@ def etag_of(sequence: int) -> str:
     return f'"{sequence}"'
 
 
-async def _if_match(value: Annotated[str | None, Header(alias="If-Match")] = None) -> int:
+IfMatch = Annotated[str | None, Header(alias="If-Match")]
+
+
+def expected(value: str | None) -> int:
+    """The sequence in an `If-Match`. Raises ConditionRequired without one, Malformed for a bad one."""
     if value is None:
         raise ConditionRequired("send If-Match with the ETag of the state you decided on")
     found = re.fullmatch(r'"(\d+)"', value.strip())
     if not found:
         raise Malformed("If-Match must be one ETag as this API gives it", code="malformed_etag")
     return int(found[1])
+
+
+async def _if_match(value: IfMatch = None) -> int:
+    return expected(value)
 
 
 if_match = Depends(_if_match)
