@@ -14,6 +14,7 @@ from purser_common import settings
 from purser_common.identity import Caller, Grant
 from purser_common.mongo import Database, IndexWatch
 from purser_events.envelope import Envelope
+from purser_events.topics import TOPICS
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 AUDITOR = Caller("user:auditor", (Grant("auditor", "all"),))
@@ -87,6 +88,10 @@ async def test_a_record_names_actor_cause_and_trace(database: Database) -> None:
     assert (record["actor"], record["correlation_id"]) == ("user:admin", "c-1")
     assert record["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert record["summary"] == "Tenant Contoso was added to the marketplace"
+
+
+def test_every_fact_has_a_sentence() -> None:
+    assert set(store.SENTENCES) == {topic.name for topic in TOPICS}
 
 
 def test_a_fact_of_an_unknown_type_or_shape_still_has_a_sentence() -> None:

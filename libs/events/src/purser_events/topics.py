@@ -48,6 +48,7 @@ TOPICS: tuple[Topic, ...] = (
         tenant.TenantRegistered,
         tenant.TenantConsentRequested,
         tenant.TenantConsented,
+        tenant.TenantConsentRevoked,
         tenant.TenantAdded,
         tenant.TenantConnected,
     ),
