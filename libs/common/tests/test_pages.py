@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from purser_common import mongo as chassis_mongo
-from purser_common import settings
+from purser_common import settings, testing
 from purser_common.errors import Malformed
 from purser_common.mongo import Collection, Index, IndexWatch
 from purser_common.web import cursor, newest
@@ -22,15 +22,10 @@ INDEXES = (
 @pytest.fixture
 async def things(mongo: settings.Mongo) -> AsyncIterator[Collection]:
     """Twelve things of three owners, two of them at each time."""
-    watch = IndexWatch(INDEXES)
-    client = chassis_mongo.connect(mongo, [watch])
-    await chassis_mongo.declare_indexes(client[mongo.database], INDEXES)
-    collection = client[mongo.database]["things"]
-    for number in range(12):
-        await collection.insert_one(thing(number))
-    yield collection
-    await chassis_mongo.close(client)
-    assert watch.unserved == []
+    async with testing.opened(mongo, INDEXES) as database:
+        for number in range(12):
+            await database["things"].insert_one(thing(number))
+        yield database["things"]
 
 
 def thing(number: int) -> dict[str, Any]:

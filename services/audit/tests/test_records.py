@@ -9,10 +9,9 @@ import pytest
 from audit_service import store
 from audit_service.store import sentence
 from audit_service.views import Views
-from purser_common import mongo as chassis_mongo
-from purser_common import settings
+from purser_common import settings, testing
 from purser_common.identity import Caller, Grant
-from purser_common.mongo import Database, IndexWatch
+from purser_common.mongo import Database
 from purser_events.envelope import Envelope
 from purser_events.topics import TOPICS
 
@@ -39,11 +38,8 @@ def fact(number: int, tenant: str = "t1", type_: str = "tenant.added") -> Envelo
 
 @pytest.fixture
 async def database(mongo: settings.Mongo) -> AsyncIterator[Database]:
-    watch = IndexWatch(store.INDEXES)
-    client = chassis_mongo.connect(mongo, [watch])
-    await chassis_mongo.declare_indexes(client[mongo.database], store.INDEXES)
-    yield client[mongo.database]
-    await chassis_mongo.close(client)
+    async with testing.opened(mongo, store.INDEXES) as database:
+        yield database
 
 
 async def ids(database: Database, caller: Caller = AUDITOR, **wanted: str) -> list[str]:

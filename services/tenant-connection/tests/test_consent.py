@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -23,7 +24,7 @@ async def revocations(deployment: Any, tenant: dict[str, Any]) -> list[dict[str,
 
 
 async def test_the_administrator_is_sent_to_microsoft_with_what_is_asked_for(
-    service: Any, sandbox: Any
+    service: Any, deployment: Any
 ) -> None:
     tenant = await service.registered()
     asked = await service.ask_consent(tenant)
@@ -37,7 +38,7 @@ async def test_the_administrator_is_sent_to_microsoft_with_what_is_asked_for(
     assert timedelta(minutes=14) < left <= timedelta(minutes=15)
     url = urlsplit(body["authorization_url"])
     assert url.path == f"/login/{tenant['entra_tenant_id']}/v2.0/adminconsent"
-    assert parse_qs(url.query)["client_id"] == ["purser"]
+    assert parse_qs(url.query)["client_id"] == [deployment.microsoft()["client_id"]]
 
 
 async def test_an_accepted_consent_is_granted_and_says_so_on_a_page(
@@ -209,11 +210,16 @@ async def test_while_microsoft_is_away_the_state_stays_good(
 
 
 async def test_a_wrong_secret_is_our_trouble_and_is_never_shown(
-    service: Any, sandbox: Any, deployment: Any, capfd: pytest.CaptureFixture[str]
+    service: Any,
+    sandbox: Any,
+    deployment: Any,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "secret").write_text("canary-of-a-secret")
     tenant = await service.registered()
     returned = await sandbox.answer(await service.consent_url(tenant))
-    async with deployment.start(microsoft=deployment.microsoft("wrong-secret")) as (wrong, _):
+    async with deployment.start(microsoft=deployment.microsoft(tmp_path / "secret")) as (wrong, _):
         answer = await wrong.callback(returned, "application/json")
     assert (answer.status_code, answer.json()["code"]) == (503, "microsoft_unavailable")
     assert "AADSTS7000215" in answer.text

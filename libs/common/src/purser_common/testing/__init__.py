@@ -4,8 +4,8 @@ from purser_common.testing.choosing import choose
 from purser_common.testing.peers import Keys, Sandbox, Service, sandbox
 from purser_common.testing.reading import create_topics, records
 from purser_common.testing.running import Launcher, free_port
-from purser_common.testing.servers import Servers
-from purser_common.testing.serving import answers, running, serving, started
+from purser_common.testing.servers import Servers, opened
+from purser_common.testing.serving import answers, environment, running, serving, started
 from purser_common.testing.waiting import eventually
 
 __all__ = [
@@ -17,8 +17,10 @@ __all__ = [
     "answers",
     "choose",
     "create_topics",
+    "environment",
     "eventually",
     "free_port",
+    "opened",
     "records",
     "running",
     "sandbox",

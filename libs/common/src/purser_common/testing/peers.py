@@ -105,8 +105,8 @@ class Sandbox:
         made: dict[str, Any] = await self.ask("POST", "/accounts", json=wanted)
         return made
 
-    async def fault(self, **fault: Any) -> None:
-        """A fault of the next calls that fit."""
+    async def plant(self, **fault: Any) -> None:
+        """Plant a fault of the next calls that fit."""
         await self.ask("POST", "/faults", json=fault)
 
 

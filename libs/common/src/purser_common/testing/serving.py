@@ -12,19 +12,25 @@ import httpx
 import uvicorn
 from fastapi import FastAPI
 
+from purser_common import settings
 from purser_common.testing.running import free_port
 from purser_common.testing.waiting import eventually
 
 
 @contextlib.asynccontextmanager
 async def started(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """An application in this process, from its start to its end, and a client of it."""
+    """A service in this process, from its start to its end, and a client of it.
+
+    Fails at the end when it has made a query that no declared index serves.
+    """
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://in-process") as http,
     ):
         yield http
+        ready = await http.get("/health/ready")
+        assert ready.json().get("unindexed_queries", []) == []  # noqa: S101
 
 
 @contextlib.asynccontextmanager
@@ -57,6 +63,19 @@ def running(module: str, env: Mapping[str, str], log: Path) -> Iterator["subproc
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def environment(told: settings.ServiceSettings, port: int) -> dict[str, str]:
+    """What a process is told of what every service is told; a service's own settings are added to it."""
+    return {
+        "ENVIRONMENT": told.environment,
+        "HTTP__PORT": str(port),
+        "MONGO__URL": told.mongo.url,
+        "MONGO__DATABASE": told.mongo.database,
+        "KAFKA__BOOTSTRAP_SERVERS": told.kafka.bootstrap_servers,
+        "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
+        "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
+    }
 
 
 async def answers(http: httpx.AsyncClient, url: str) -> bool:
