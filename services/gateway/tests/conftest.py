@@ -17,6 +17,7 @@ from joserfc.jwk import KeySet, RSAKey
 
 from gateway_service.main import build
 from gateway_service.settings import Settings
+from gateway_service.store import OUTBOXES
 from purser_common import kafka as chassis_kafka
 from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
@@ -222,6 +223,13 @@ class Deployment:
             public = Public(http, self.issuer)
             await testing.eventually(lambda: _let_in(public))
             yield public
+            # ended in the middle of connecting to Kafka, it would leave the connection to the collector
+            await testing.eventually(self._all_told, within=20)
+
+    async def _all_told(self) -> bool:
+        waiting = {"outbox_since": {"$exists": True}}
+        async with testing.opened(self.mongo) as database:
+            return not any([await database[name].find_one(waiting) for name in OUTBOXES])
 
 
 async def _let_in(public: Public) -> bool:

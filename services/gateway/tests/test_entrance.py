@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from purser_common.identity import Grant
-from purser_common.testing import eventually, records
+from purser_common.testing import records
 
 FORWARDED = "/v1/tenants/{}"
 
@@ -283,12 +283,3 @@ async def test_reading_is_not_an_action(public: Any, kept: Any) -> None:
     assert (await public.call("GET", "/v1/me")).status_code == 200
     assert (await public.call("GET", f"/v1/tenants/{uuid.uuid4().hex}")).status_code == 200
     assert await kept["actions"].count_documents({}) == before
-
-
-async def test_actions_leave_the_outbox(public: Any, kept: Any) -> None:
-    await public.call("PATCH", f"/v1/resellers/{uuid.uuid4().hex}", json={})
-
-    async def empty() -> bool:
-        return not await kept["actions"].find({"outbox_since": {"$exists": True}}).to_list(1)
-
-    await eventually(empty, within=20)
