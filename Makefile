@@ -41,7 +41,7 @@ check: .venv/dev.stamp ## everything else that CI holds: style, format, types, g
 	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
 	step "style" $(BIN)/ruff check .; \
 	step "format" $(BIN)/ruff format --check .; \
-	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local conftest.py; \
+	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local conftest.py benchmarks; \
 	step "generated files" current; \
 	exit $$failed
 

@@ -1,13 +1,13 @@
-"""Fixtures for every member's tests: real servers, a fresh database for each test."""
+"""Fixtures for every member's tests: real servers, a fresh database, a deployment's keys, a sandbox."""
 
 from collections.abc import AsyncIterator
-from uuid import uuid4
 
+import credentials
 import local_servers
 import pytest
+from program_settings import ENTRA_CLIENT, SERVICES
 
 from purser_common import kafka as chassis_kafka
-from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
 
 _SERVERS = pytest.StashKey[testing.Servers]()
@@ -40,11 +40,8 @@ async def servers(pytestconfig: pytest.Config) -> AsyncIterator[testing.Servers]
 @pytest.fixture
 async def mongo(servers: testing.Servers) -> AsyncIterator[settings.Mongo]:
     """A fresh database on the shared MongoDB, dropped afterwards."""
-    config = servers.database(f"test_{uuid4().hex[:12]}")
-    yield config
-    client = chassis_mongo.connect(config)
-    await client[config.database].command("dropDatabase")
-    await chassis_mongo.close(client)
+    async with servers.fresh_database() as config:
+        yield config
 
 
 @pytest.fixture
@@ -58,6 +55,28 @@ async def provisioned(servers: testing.Servers) -> settings.Kafka:
     """The shared Kafka with Purser's topics; all tests of the run write to the same ones."""
     await chassis_kafka.provision(servers.kafka)
     return servers.kafka
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> testing.Keys:
+    """The keys of a deployment, made as those of a local one."""
+    home = tmp_path_factory.mktemp("keys")
+    credentials.create(home, SERVICES)
+    return testing.Keys(home)
+
+
+@pytest.fixture(scope="session")
+async def sandbox(
+    tmp_path_factory: pytest.TempPathFactory, keys: testing.Keys
+) -> AsyncIterator[testing.Sandbox]:
+    """One sandbox whose orders take no time: each test takes an account of its own."""
+    secret = keys.microsoft_secret.read_text().strip()
+    async with testing.sandbox(
+        tmp_path_factory.mktemp("sandbox"),
+        SANDBOX_ENTRA_CLIENT_ID=ENTRA_CLIENT,
+        SANDBOX_ENTRA_CLIENT_SECRET=secret,
+    ) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ OCCASIONS = {
     "tenant.registered": "A Microsoft 365 tenant is added to a customer.",
     "tenant.consent-requested": "The consent page's address is handed out.",
     "tenant.consented": "The administrator comes back from Microsoft and the consent was proven.",
+    "tenant.consent-revoked": "The administrator declined, or Microsoft no longer shows the consent.",
     "tenant.added": "The tenant is added to a marketplace module.",
     "tenant.connected": "The tenant is connected to a customer of a reseller.",
     "subscription.activated": "A read of the marketplace shows a subscription for the first time.",

@@ -1,4 +1,4 @@
-"""How long a file and a function may be, and which parts must be in use."""
+"""How long a file, a function and a service may be, and which parts must be in use."""
 
 import ast
 import re
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FILE_LINES, FUNCTION_LINES = 400, 50
+FILE_LINES, FUNCTION_LINES, SERVICE_LINES = 400, 50, 2_000
+NAMED = re.compile(r"^\*\*Over 2,000 lines:\*\* (.+)\.$", re.MULTILINE)
+"""How a decision names the services that it lets be larger."""
 USED = {
     "faststream": "faststream",
     "aiokafka": "aiokafka",
@@ -60,6 +62,23 @@ def long_functions(root: Path) -> list[str]:
     return found
 
 
+def large_services(root: Path) -> list[str]:
+    """Services over the limit that no decision names, and services that one names without need."""
+    decisions = (path.read_text() for path in sorted((root / "docs/adr").glob("*.md")))
+    named = {
+        name for text in decisions for names in NAMED.findall(text) for name in names.split(", ")
+    }
+    lines = {
+        service.name: sum(len(path.read_text().splitlines()) for path in sources(service / "src"))
+        for service in sorted((root / "services").iterdir())
+    }
+    over = {name for name, count in lines.items() if count > SERVICE_LINES}
+    return [
+        *(f"{name}: {lines[name]} lines, named in no decision" for name in sorted(over - named)),
+        *(f"{name}: named in a decision, and not over the limit" for name in sorted(named - over)),
+    ]
+
+
 def lines_of(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """From the first decorator to the last line."""
     first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -100,7 +119,7 @@ def unused(root: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("rule", [long_files, long_functions, unlocked, unused])
+@pytest.mark.parametrize("rule", [long_files, long_functions, large_services, unlocked, unused])
 def test_the_rule_holds(rule: object) -> None:
     assert callable(rule)
     assert rule(ROOT) == []
@@ -122,6 +141,25 @@ def test_a_long_function_is_told(tmp_path: Path) -> None:
     text += f"{'        x = 1' + chr(10)}" * 49
     (tmp_path / "code.py").write_text(text)
     assert long_functions(tmp_path) == ["code.py:54 long: 51 lines"]
+
+
+def test_a_large_service_is_told_unless_a_decision_names_it(tmp_path: Path) -> None:
+    for name, files in (("large", 6), ("huge", 7), ("small", 5)):
+        source = tmp_path / "services" / name / "src"
+        source.mkdir(parents=True)
+        for number in range(files):
+            (source / f"part_{number}.py").write_text("x = 1\n" * 400)
+        (source.parent / "tests").mkdir()
+        (source.parent / "tests/test_it.py").write_text("x = 1\n" * 400)
+    (tmp_path / "docs/adr").mkdir(parents=True)
+    decision = tmp_path / "docs/adr/0001-large.md"
+    decision.write_text("# Large\n\n**Over 2,000 lines:** large, small.\n")
+    assert large_services(tmp_path) == [
+        "huge: 2800 lines, named in no decision",
+        "small: named in a decision, and not over the limit",
+    ]
+    decision.write_text("# Large\n\n**Over 2,000 lines:** large, huge.\n")
+    assert large_services(tmp_path) == []
 
 
 def test_a_part_that_is_not_locked_is_told(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ class Gateway:
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(base_url=url, headers=headers, timeout=60)
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
     def call(
         self,
         method: str,

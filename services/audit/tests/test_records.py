@@ -9,11 +9,11 @@ import pytest
 from audit_service import store
 from audit_service.store import sentence
 from audit_service.views import Views
-from purser_common import mongo as chassis_mongo
-from purser_common import settings
+from purser_common import settings, testing
 from purser_common.identity import Caller, Grant
-from purser_common.mongo import Database, IndexWatch
+from purser_common.mongo import Database
 from purser_events.envelope import Envelope
+from purser_events.topics import TOPICS
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 AUDITOR = Caller("user:auditor", (Grant("auditor", "all"),))
@@ -38,15 +38,12 @@ def fact(number: int, tenant: str = "t1", type_: str = "tenant.added") -> Envelo
 
 @pytest.fixture
 async def database(mongo: settings.Mongo) -> AsyncIterator[Database]:
-    watch = IndexWatch(store.INDEXES)
-    client = chassis_mongo.connect(mongo, [watch])
-    await chassis_mongo.declare_indexes(client[mongo.database], store.INDEXES)
-    yield client[mongo.database]
-    await chassis_mongo.close(client)
+    async with testing.opened(mongo, store.INDEXES) as database:
+        yield database
 
 
 async def ids(database: Database, caller: Caller = AUDITOR, **wanted: str) -> list[str]:
-    found = await Views(database).records(caller, wanted, None, None, None, 200)
+    found = await Views(database).records(caller, [wanted], None, None, None, 200)
     return [record["id"] for record in found["items"]]
 
 
@@ -63,7 +60,7 @@ async def test_pages_are_stable_while_new_records_arrive(database: Database) -> 
     seen: list[str] = []
     after = None
     for _ in range(10):
-        page = await views.records(AUDITOR, {}, None, None, after, 3)
+        page = await views.records(AUDITOR, [], None, None, after, 3)
         seen += [record["id"] for record in page["items"]]
         await records.keep([fact(100 + len(seen))])
         after = page["next"]
@@ -82,11 +79,15 @@ async def test_a_tenants_viewer_sees_that_tenant_only(database: Database) -> Non
 
 async def test_a_record_names_actor_cause_and_trace(database: Database) -> None:
     await store.Records(database).keep([fact(1)])
-    found = await Views(database).records(AUDITOR, {}, None, None, None, 1)
+    found = await Views(database).records(AUDITOR, [], None, None, None, 1)
     record = found["items"][0]
     assert (record["actor"], record["correlation_id"]) == ("user:admin", "c-1")
     assert record["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
     assert record["summary"] == "Tenant Contoso was added to the marketplace"
+
+
+def test_every_fact_has_a_sentence() -> None:
+    assert set(store.SENTENCES) == {topic.name for topic in TOPICS}
 
 
 def test_a_fact_of_an_unknown_type_or_shape_still_has_a_sentence() -> None:

@@ -8,12 +8,11 @@ import pytest
 
 from gateway_service import domain, store, views
 from gateway_service.store import Answer
-from purser_common import mongo as chassis_mongo
-from purser_common import settings
+from purser_common import settings, testing
 from purser_common.clock import Clock
 from purser_common.errors import Conflict, Invalid
 from purser_common.identity import Caller, Grant
-from purser_common.mongo import Database, IndexWatch
+from purser_common.mongo import Database
 from purser_common.outbox import Outbox, Request
 from purser_common.telemetry import Cause
 
@@ -24,12 +23,8 @@ CREATED = Answer(201, {"etag": '"1"'}, b'{"id":"c1"}')
 
 @pytest.fixture
 async def database(mongo: settings.Mongo) -> AsyncIterator[Database]:
-    watch = IndexWatch(store.INDEXES)
-    client = chassis_mongo.connect(mongo, [watch])
-    await chassis_mongo.declare_indexes(client[mongo.database], store.INDEXES)
-    yield client[mongo.database]
-    await chassis_mongo.close(client)
-    assert watch.unserved == []
+    async with testing.opened(mongo, store.INDEXES) as database:
+        yield database
 
 
 async def test_the_same_keyed_call_gets_the_same_answer(database: Database) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from purser_common.testing import eventually, free_port, records
+from purser_common.testing import answers, environment, eventually, free_port, records, running
 
 Order = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -23,9 +22,8 @@ Order = Callable[[dict[str, Any]], dict[str, Any]]
 class OwnProcess:
     """The service as a process that can be killed, stopped and started again."""
 
-    def __init__(self, deployment: Any, service: Any, launched: Any, home: Path) -> None:
+    def __init__(self, deployment: Any, service: Any, home: Path) -> None:
         self._deployment = deployment
-        self._launched = launched
         self._stack = contextlib.ExitStack()
         self._port = free_port()
         self.log = home / "reseller.log"
@@ -40,31 +38,19 @@ class OwnProcess:
         deployment = self._deployment
         told = deployment.settings()
         env = {
-            "ENVIRONMENT": "test",
-            "HTTP__PORT": str(self._port),
-            "MONGO__URL": told.mongo.url,
-            "MONGO__DATABASE": told.mongo.database,
-            "KAFKA__BOOTSTRAP_SERVERS": told.kafka.bootstrap_servers,
-            "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
-            "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
+            **environment(told, self._port),
             "KEYS__KEK_DIR": str(told.keys.kek_dir),
             "REGIONS": json.dumps(deployment.regions_json()),
             **changed,
         }
-        command = [sys.executable, "-m", "reseller_service.main"]
-        self.process = self._stack.enter_context(self._launched(command, env, self.log))
+        self.process = self._stack.enter_context(running("reseller_service.main", env, self.log))
         return self.process
 
     async def start(self, **changed: str) -> Any:
         """Start it and wait until it is ready."""
         self.launch(**changed)
-        await eventually(self._ready, within=30)
+        await eventually(lambda: answers(self.http, "/health/ready"), within=30)
         return self.service
-
-    async def _ready(self) -> bool:
-        with contextlib.suppress(httpx.HTTPError):
-            return (await self.http.get("/health/ready")).status_code == 200
-        return False
 
     async def end(self, how: signal.Signals) -> int:
         """Send a signal and wait for the end; answers the exit code."""
@@ -78,10 +64,8 @@ class OwnProcess:
 
 
 @pytest.fixture
-async def own_process(
-    deployment: Any, service: Any, launched: Any, tmp_path: Path
-) -> AsyncIterator[OwnProcess]:
-    process = OwnProcess(deployment, service, launched, tmp_path)
+async def own_process(deployment: Any, service: Any, tmp_path: Path) -> AsyncIterator[OwnProcess]:
+    process = OwnProcess(deployment, service, tmp_path)
     yield process
     await process.close()
 
@@ -183,17 +167,18 @@ async def test_a_process_that_was_frozen_too_long_ends_instead_of_sending(
     assert await own_process.end(signal.SIGCONT) == -signal.SIGALRM
 
 
-@pytest.mark.parametrize("name", ["second", "first"])
+@pytest.mark.parametrize("same_name", [False, True])
 async def test_a_start_with_the_wrong_key_names_the_missing_one_in_one_line(
-    own_process: Any, service: Any, sandbox: Any, tmp_path: Path, name: str
+    own_process: Any, service: Any, sandbox: Any, keys: Any, tmp_path: Path, same_name: bool
 ) -> None:
     await service.add(await sandbox.account())
-    (tmp_path / f"{name}.key").write_bytes(os.urandom(32))
+    (own,) = keys.keks("reseller").glob("*.key")
+    (tmp_path / (own.name if same_name else "other.key")).write_bytes(os.urandom(32))
     process = own_process.launch(KEYS__KEK_DIR=str(tmp_path))
     assert await asyncio.to_thread(process.wait, 30) != 0
     (line,) = own_process.log.read_text().splitlines()
     assert "KEYS__KEK_DIR" in line
-    assert "first" in line
+    assert own.stem in line
 
 
 async def test_no_secret_is_ever_written_or_repeated(

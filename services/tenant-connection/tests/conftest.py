@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import os
 import subprocess
-import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,104 +12,32 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
-import uvicorn
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 from fastapi import FastAPI, Request
+from program_settings import ENTRA_CLIENT
 
-from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
 from purser_common.errors import NotFound
-from purser_common.identity import Caller, Grant, InternalTokens
+from purser_common.identity import InternalTokens
 from purser_common.web import problems
 from tenant_connection_service.main import build
 from tenant_connection_service.settings import Settings
 
 CALLBACK = "http://127.0.0.1:8600/v1/consent/callback"
 MODULE = "ingram-micro-xvantage"
-PEERS = ("gateway", "order", "reseller", "subscription")
-SECRET = "purser-consent-secret"
 
 
-@dataclass
-class Keys:
-    """The keys of a deployment: a signing key each, everybody's public keys, and the secrets."""
-
-    home: Path
-
-    def identity(self, service: str) -> settings.Identity:
-        return settings.Identity(
-            private_key_file=self.home / f"{service}.pem", public_keys_dir=self.home / "public"
-        )
-
-    def tokens(self, service: str, *accepts: str) -> InternalTokens:
-        return InternalTokens(service, self.identity(service), accepts)
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    home = tmp_path_factory.mktemp("keys")
-    (home / "public").mkdir()
-    (home / "hmac.key").write_bytes(os.urandom(32))
-    (home / "secret").write_text(f"{SECRET}\n")
-    (home / "wrong-secret").write_text("canary-of-a-secret")
-    for service in (*PEERS, "tenant-connection", "audit"):
-        key = Ed25519PrivateKey.generate()
-        (home / f"{service}.pem").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        (home / "public" / f"{service}-1.pem").write_bytes(
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        )
-    return Keys(home)
-
-
-@contextlib.contextmanager
-def running(module: str, env: dict[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], env={**os.environ, **env}, stdout=out, stderr=out
-        )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return (await http.get(url)).status_code == 200
-    return False
-
-
-class Sandbox:
+class Sandbox(testing.Sandbox):
     """Microsoft, and the administrator in front of it."""
-
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
-        self.url = url
-        self._http = http
-
-    async def ask(self, method: str, path: str, **body: Any) -> Any:
-        answer = await self._http.request(method, f"{self.url}/sandbox{path}", **body)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
 
     async def entra_tenant(self) -> dict[str, str]:
         """A Microsoft tenant that nobody else uses."""
-        account = await self.ask("POST", "/accounts", json={"kind": "parent"})
+        account = await self.account(kind="parent")
         found: dict[str, str] = account["resellers"][0]["customers"][0]["entra_tenants"][0]
         return found
 
     async def answer(self, authorization_url: str, how: str = "accept") -> dict[str, str]:
         """What Microsoft sends the administrator back with, who accepts or declines."""
-        gone = await self._http.get(f"{authorization_url}&sandbox_auto={how}")
+        gone = await self.http.get(f"{authorization_url}&sandbox_auto={how}")
         assert gone.status_code == 302, gone.text
         assert gone.headers["location"].startswith(f"{CALLBACK}?")
         return dict(parse_qsl(urlsplit(gone.headers["location"]).query))
@@ -120,26 +46,19 @@ class Sandbox:
         await self.ask("DELETE", f"/entra-tenants/{entra_tenant_id}/consents")
 
     async def fault(self, route: str, **fault: Any) -> None:
-        await self.ask("POST", "/faults", json={"route": route, **fault})
+        await self.plant(route=route, **fault)
 
 
 @pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sandbox]:
-    home = tmp_path_factory.mktemp("sandbox")
-    port = testing.free_port()
-    env = {"SANDBOX_PORT": str(port), "SANDBOX_DATA_DIR": str(home)}
-    with running("purser_sandbox", env, home / "log"):
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as http:
-            url = f"http://127.0.0.1:{port}"
-            await testing.eventually(lambda: answers(http, f"{url}/sandbox/health"), within=30)
-            yield Sandbox(url, http)
+def sandbox(sandbox: testing.Sandbox) -> Sandbox:
+    return Sandbox(sandbox.url, sandbox.http)
 
 
 class ResellerService:
     """A reseller service as small as can be: who exists, and whether it answers."""
 
-    def __init__(self, url: str, tokens: InternalTokens) -> None:
-        self.url = url
+    def __init__(self, tokens: InternalTokens) -> None:
+        self.url = ""
         self.statuses: dict[str, str] = {}
         self.customers: dict[tuple[str, str], str] = {}
         self.broken: set[str] = set()
@@ -185,27 +104,19 @@ class ResellerService:
 
 
 @pytest.fixture(scope="session")
-async def resellers(keys: Keys) -> AsyncIterator[ResellerService]:
-    port = testing.free_port()
-    stand_in = ResellerService(
-        f"http://127.0.0.1:{port}", keys.tokens("reseller", "tenant-connection")
-    )
-    config = uvicorn.Config(stand_in.app, port=port, log_config=None, lifespan="off")
-    server = uvicorn.Server(config)
-    task = asyncio.create_task(server._serve())
-    await testing.eventually(lambda: server.started)
-    yield stand_in
-    stand_in.release()
-    server.should_exit = True
-    await task
+async def resellers(keys: testing.Keys) -> AsyncIterator[ResellerService]:
+    stand_in = ResellerService(keys.tokens("reseller", "tenant-connection"))
+    async with testing.serving(stand_in.app) as url:
+        stand_in.url = url
+        yield stand_in
+        stand_in.release()
 
 
-class Service:
+class Service(testing.Service):
     """The service, called by its peers, and the steps that tests begin with."""
 
-    def __init__(self, http: httpx.AsyncClient, keys: Keys, sandbox: Sandbox) -> None:
-        self.http = http
-        self._tokens = {peer: keys.tokens(peer) for peer in (*PEERS, "audit")}
+    def __init__(self, http: httpx.AsyncClient, keys: testing.Keys, sandbox: Sandbox) -> None:
+        super().__init__("tenant-connection", http, keys)
         self._sandbox = sandbox
 
     async def call(
@@ -214,24 +125,9 @@ class Service:
         path: str,
         *,
         roles: tuple[str, ...] = ("credential_admin",),
-        scope: str = "all",
-        peer: str = "gateway",
-        key: str | None = None,
-        digest: str = "",
-        etag: str | None = None,
-        headers: dict[str, str] | None = None,
-        **body: Any,
+        **options: Any,
     ) -> httpx.Response:
-        """Call as a person with these roles, through the gateway or another peer."""
-        caller = Caller("user:tester", tuple(Grant(role, scope) for role in roles))
-        token = self._tokens[peer].mint("tenant-connection", caller if roles else None)
-        sent = {"Authorization": f"Bearer {token}"}
-        if method == "POST" and key != "":
-            sent["Idempotency-Key"] = key or uuid.uuid4().hex
-            sent["Purser-Request-Digest"] = digest
-        if etag:
-            sent["If-Match"] = etag
-        return await self.http.request(method, path, headers={**sent, **(headers or {})}, **body)
+        return await super().call(method, path, roles=roles, **options)
 
     async def customer(self, name: str = "Northwind Traders") -> str:
         made = await self.call("POST", "/v1/customers", json={"name": name})
@@ -310,18 +206,18 @@ class Service:
 class Deployment:
     """Where a service finds its servers, its keys and the others."""
 
-    keys: Keys
+    keys: testing.Keys
     mongo: settings.Mongo
     kafka: settings.Kafka
     sandbox: Sandbox
     resellers: ResellerService
 
-    def microsoft(self, kept_in: str = "secret") -> dict[str, str]:
+    def microsoft(self, secret_file: Path | None = None) -> dict[str, str]:
         return {
             "login_url": f"{self.sandbox.url}/login",
             "graph_url": f"{self.sandbox.url}/graph/v1.0",
-            "client_id": "purser",
-            "client_secret_file": str(self.keys.home / kept_in),
+            "client_id": ENTRA_CLIENT,
+            "client_secret_file": str(secret_file or self.keys.microsoft_secret),
         }
 
     def settings(self, **changed: Any) -> Settings:
@@ -332,7 +228,7 @@ class Deployment:
             "kafka": self.kafka,
             "identity": self.keys.identity("tenant-connection"),
             "microsoft": self.microsoft(),
-            "hmac_key_file": self.keys.home / "hmac.key",
+            "hmac_key_file": self.keys.hmac("tenant-connection"),
             "consent_callback_url": CALLBACK,
             "reseller_url": self.resellers.url,
         }
@@ -342,11 +238,7 @@ class Deployment:
     async def start(self, **changed: Any) -> AsyncIterator[tuple[Service, FastAPI]]:
         """The service in this process."""
         app = build(self.settings(**changed))
-        transport = httpx.ASGITransport(app)
-        async with (
-            app.router.lifespan_context(app),
-            httpx.AsyncClient(transport=transport, base_url="http://tenant-connection") as http,
-        ):
+        async with testing.started(app) as http:
             yield Service(http, self.keys, self.sandbox), app
 
     @contextlib.asynccontextmanager
@@ -356,13 +248,7 @@ class Deployment:
         """The service as a process that can be killed."""
         told, port = self.settings(), testing.free_port()
         env = {
-            "ENVIRONMENT": "test",
-            "HTTP__PORT": str(port),
-            "MONGO__URL": told.mongo.url,
-            "MONGO__DATABASE": told.mongo.database,
-            "KAFKA__BOOTSTRAP_SERVERS": told.kafka.bootstrap_servers,
-            "IDENTITY__PRIVATE_KEY_FILE": str(told.identity.private_key_file),
-            "IDENTITY__PUBLIC_KEYS_DIR": str(told.identity.public_keys_dir),
+            **testing.environment(told, port),
             "HMAC_KEY_FILE": str(told.hmac_key_file),
             "CONSENT_CALLBACK_URL": CALLBACK,
             "RESELLER_URL": self.resellers.url,
@@ -370,9 +256,9 @@ class Deployment:
             **changed,
         }
         url = f"http://127.0.0.1:{port}"
-        with running("tenant_connection_service.main", env, log) as process:
+        with testing.running("tenant_connection_service.main", env, log) as process:
             async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False) as http:
-                await testing.eventually(lambda: answers(http, "/health/ready"), within=40)
+                await testing.eventually(lambda: testing.answers(http, "/health/ready"), within=40)
                 yield Service(http, self.keys, self.sandbox), process
 
 
@@ -380,15 +266,12 @@ class Deployment:
 async def deployment(
     servers: testing.Servers,
     provisioned: settings.Kafka,
-    keys: Keys,
+    keys: testing.Keys,
     sandbox: Sandbox,
     resellers: ResellerService,
 ) -> AsyncIterator[Deployment]:
-    config = servers.database(f"test_{uuid.uuid4().hex[:12]}")
-    yield Deployment(keys, config, provisioned, sandbox, resellers)
-    client = chassis_mongo.connect(config)
-    await client[config.database].command("dropDatabase")
-    await chassis_mongo.close(client)
+    async with servers.fresh_database() as config:
+        yield Deployment(keys, config, provisioned, sandbox, resellers)
 
 
 @pytest.fixture(scope="session")
@@ -396,5 +279,3 @@ async def service(deployment: Deployment) -> AsyncIterator[Service]:
     """One process for all tests: each has its own customers and tenants."""
     async with deployment.start() as (started, _):
         yield started
-        ready = await started.http.get("/health/ready")
-        assert ready.json()["unindexed_queries"] == []

@@ -1,16 +1,30 @@
 """Consent, from the request through Microsoft and back, and the module that needs it."""
 
 import asyncio
+import json
 import uuid
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from purser_common.testing import records
+
+
+async def revocations(deployment: Any, tenant: dict[str, Any]) -> list[dict[str, Any]]:
+    """The facts that say that the tenant's consent is not there, once there is one."""
+
+    def told(read: list[Any]) -> list[dict[str, Any]]:
+        facts = [json.loads(record.value) for record in read]
+        return [fact for fact in facts if fact["tenantid"] == tenant["id"]]
+
+    return told(await records(deployment.kafka, "tenant.consent-revoked", until=told))
+
 
 async def test_the_administrator_is_sent_to_microsoft_with_what_is_asked_for(
-    service: Any, sandbox: Any
+    service: Any, deployment: Any
 ) -> None:
     tenant = await service.registered()
     asked = await service.ask_consent(tenant)
@@ -24,7 +38,7 @@ async def test_the_administrator_is_sent_to_microsoft_with_what_is_asked_for(
     assert timedelta(minutes=14) < left <= timedelta(minutes=15)
     url = urlsplit(body["authorization_url"])
     assert url.path == f"/login/{tenant['entra_tenant_id']}/v2.0/adminconsent"
-    assert parse_qs(url.query)["client_id"] == ["purser"]
+    assert parse_qs(url.query)["client_id"] == [deployment.microsoft()["client_id"]]
 
 
 async def test_an_accepted_consent_is_granted_and_says_so_on_a_page(
@@ -138,7 +152,7 @@ async def test_an_answer_for_another_tenant_is_refused(service: Any, sandbox: An
 
 
 async def test_a_declined_consent_uses_up_the_state_and_grants_nothing(
-    service: Any, sandbox: Any
+    service: Any, sandbox: Any, deployment: Any
 ) -> None:
     tenant = await service.registered()
     url = await service.consent_url(tenant)
@@ -148,7 +162,24 @@ async def test_a_declined_consent_uses_up_the_state_and_grants_nothing(
     assert "AADSTS65004" in page.text
     later = await service.callback(await sandbox.answer(url), "application/json")
     assert (later.status_code, later.json()["code"]) == (409, "consent_state_used")
-    assert (await service.read(tenant["id"]))["consent"]["status"] != "granted"
+    after = await service.read(tenant["id"])
+    assert after["consent"] == {"status": "missing", "permissions": [], "granted_at": None}
+    (fact,) = await revocations(deployment, tenant)
+    assert fact["data"]["state"]["consent"]["status"] == "missing"
+    assert fact["data"]["changes"][0]["before"]["status"] == "requested"
+    assert after["etag"] == f'"{fact["sequence"]}"'
+
+
+async def test_declining_a_renewal_leaves_the_consent_that_stands(
+    service: Any, sandbox: Any
+) -> None:
+    tenant = await service.consented()
+    url = await service.consent_url(tenant)
+    asked = await service.read(tenant["id"])
+    await service.callback(await sandbox.answer(url, "decline"))
+    assert await service.read(tenant["id"]) == asked
+    assert asked["consent"]["status"] == "granted"
+    assert (await service.add(tenant)).status_code == 200
 
 
 async def test_a_claimed_consent_is_not_believed_without_proof(service: Any) -> None:
@@ -179,11 +210,16 @@ async def test_while_microsoft_is_away_the_state_stays_good(
 
 
 async def test_a_wrong_secret_is_our_trouble_and_is_never_shown(
-    service: Any, sandbox: Any, deployment: Any, capfd: pytest.CaptureFixture[str]
+    service: Any,
+    sandbox: Any,
+    deployment: Any,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
+    (tmp_path / "secret").write_text("canary-of-a-secret")
     tenant = await service.registered()
     returned = await sandbox.answer(await service.consent_url(tenant))
-    async with deployment.start(microsoft=deployment.microsoft("wrong-secret")) as (wrong, _):
+    async with deployment.start(microsoft=deployment.microsoft(tmp_path / "secret")) as (wrong, _):
         answer = await wrong.callback(returned, "application/json")
     assert (answer.status_code, answer.json()["code"]) == (503, "microsoft_unavailable")
     assert "AADSTS7000215" in answer.text
@@ -209,6 +245,7 @@ async def test_the_same_key_gives_the_same_address_until_it_is_answered(
 async def test_adding_needs_consent(service: Any) -> None:
     tenant = await service.registered()
     answer = await service.add(tenant)
+    assert (await service.read(tenant["id"]))["etag"] == tenant["etag"]
     assert (answer.status_code, answer.json()["code"]) == (409, "consent_required")
     assert answer.json()["missing_step"] == f"POST /v1/tenants/{tenant['id']}/consent-requests"
     assert (await service.read(tenant["id"]))["marketplaces"] == []
@@ -225,13 +262,20 @@ async def test_a_consented_tenant_is_added_once(service: Any) -> None:
 
 
 async def test_a_consent_that_was_taken_back_is_found_when_the_tenant_is_added(
-    service: Any, sandbox: Any
+    service: Any, sandbox: Any, deployment: Any
 ) -> None:
     tenant = await service.consented()
     await sandbox.revoke(tenant["entra_tenant_id"])
-    answer = await service.add(tenant)
-    assert (answer.status_code, answer.json()["code"]) == (409, "consent_required")
-    assert (await service.read(tenant["id"]))["marketplaces"] == []
+    for _ in range(2):  # told once, refused every time
+        answer = await service.add(tenant)
+        assert (answer.status_code, answer.json()["code"]) == (409, "consent_required")
+        after = await service.read(tenant["id"])
+        assert after["marketplaces"] == []
+        assert after["consent"] == {"status": "revoked", "permissions": [], "granted_at": None}
+        assert after["etag"] == '"4"'
+    (fact,) = await revocations(deployment, tenant)
+    assert (fact["sequence"], fact["actor"]) == (4, "user:tester")
+    assert fact["data"]["changes"][0]["before"]["status"] == "granted"
     await service.callback(await sandbox.answer(await service.consent_url(tenant)))
     assert (await service.add(tenant)).status_code == 200
 

@@ -10,7 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from purser_common.errors import Invalid, Malformed, Problem
 from purser_events.envelope import Fact
-from purser_events.tenant import Customer, TenantConnected, TenantConsented, TenantFact
+from purser_events.tenant import (
+    Customer,
+    TenantConnected,
+    TenantConsented,
+    TenantConsentRevoked,
+    TenantFact,
+)
 from tenant_connection_service import domain
 from tenant_connection_service.clients import States
 from tenant_connection_service.domain import ConsentAsked, ManagedTenant, PendingConnection
@@ -147,7 +153,18 @@ class TenantLife(RuleBasedStateMachine):
             self.proven = True
             self.take(domain.consented(self.managed, self.now))
         else:
+            stood = self.managed.tenant.consent
             self.take(domain.declined(self.managed))
+            left = self.managed.tenant.consent
+            assert left.status == "missing" if stood.status != "granted" else left == stood
+
+    @rule()
+    def microsoft_shows_no_consent(self) -> None:
+        stood = self.managed.tenant.consent.status
+        self.take(domain.found_revoked(self.managed))
+        left = self.managed.tenant.consent
+        assert left.status == ("revoked" if stood == "granted" else stood)
+        assert left.granted_at is None
 
     @rule()
     def add(self) -> None:
@@ -190,14 +207,19 @@ class TenantLife(RuleBasedStateMachine):
     def nothing_is_skipped(self) -> None:
         tenant = self.managed.tenant
         assert tenant.connection is None or tenant.marketplaces
-        assert not tenant.marketplaces or tenant.consent.status == "granted"
+        assert not tenant.marketplaces or self.proven
         assert tenant.consent.status != "granted" or self.proven
         assert not (tenant.connection and self.managed.pending)
 
     @invariant()
     def a_tenant_is_connected_once(self) -> None:
         assert sum(isinstance(fact, TenantConnected) for fact in self.facts) <= 1
-        granted = any(isinstance(fact, TenantConsented) for fact in self.facts)
+
+    @invariant()
+    def the_last_fact_about_consent_tells_whether_it_stands(self) -> None:
+        kinds = (TenantConsented, TenantConsentRevoked)
+        told = [fact for fact in self.facts if isinstance(fact, kinds)]
+        granted = bool(told) and isinstance(told[-1], TenantConsented)
         assert granted == (self.managed.tenant.consent.status == "granted")
 
 

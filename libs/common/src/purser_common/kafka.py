@@ -24,7 +24,7 @@ from purser_common import logs, settings, telemetry
 from purser_common.errors import Unavailable, VersionConflict
 from purser_common.mongo import PyMongoError, is_away
 from purser_events.envelope import TYPE_HEADER, Envelope, Fact
-from purser_events.topics import BY_TYPE, CONSUMER_GROUPS, TOPICS, dead_letter
+from purser_events.topics import CONSUMER_GROUPS, TOPICS, dead_letter
 
 __all__ = [
     "Handler",
@@ -179,8 +179,9 @@ def subscribe(
 ) -> None:
     """Declare the one subscriber of a purpose, for the given facts or, without any, for all of them.
 
-    With facts the handler gets their class as `data`, without it plain dictionaries. It may see a
-    record again and must not mind; it writes to its own database and calls nobody.
+    With facts the handler gets their class as `data`; without, plain dictionaries, also of types that
+    this version has not heard of. It may see a record again and must not mind; it writes to its own
+    database and calls nobody.
     """
     reader = Reader(group, handle, dead_letters, facts)
     names = [fact.TOPIC for fact in facts] if facts else [topic.name for topic in TOPICS]
@@ -339,7 +340,7 @@ class Reader:
         return Envelope[Any](**{**dict(plain), "data": fact})
 
     def _known(self, type_: str) -> bool:
-        return type_ in self._facts if self._facts is not None else type_ in BY_TYPE
+        return self._facts is None or type_ in self._facts
 
     async def _put_aside(self, record: ConsumerRecord[Any, Any], error: Exception) -> None:
         """The dead letter is acknowledged before the offset is committed; else the record comes again."""

@@ -245,14 +245,24 @@ class IndexWatch(CommandListener):
         """Nothing to judge."""
 
     def _served(self, collection: str, query: Mapping[str, Any], sort: Sequence[str]) -> bool:
-        if "_id" in query or (not query and not sort):
-            return True
-        if "$or" in query:
-            rest = {field: value for field, value in query.items() if field != "$or"}
-            return all(self._served(collection, {**rest, **part}, sort) for part in query["$or"])
+        return all(self._serves(collection, plain, sort) for plain in _alternatives(query))
+
+    def _serves(self, collection: str, query: Mapping[str, Any], sort: Sequence[str]) -> bool:
         equal = {f for f, v in query.items() if not isinstance(v, Mapping) or "$in" in v}
+        if "_id" in equal or (not query and not sort):
+            return True
         keys = [*self._indexes.get(collection, []), ("_id",)]
         return any(_serves(index, equal, set(query), sort) for index in keys)
+
+
+def _alternatives(query: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A query as filters on fields of which any may hold: `$and` joined, `$or` taken apart."""
+    found = [{field: value for field, value in query.items() if field not in ("$and", "$or")}]
+    either = [query["$or"]] if "$or" in query else []
+    for clause in (*([part] for part in query.get("$and", ())), *either):
+        parts = [plain for part in clause for plain in _alternatives(part)]
+        found = [{**one, **part} for one in found for part in parts]
+    return found
 
 
 def _queries(name: str, command: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], list[str]]]:

@@ -31,7 +31,9 @@ class CustomerAdded(CustomerFact):
 class Consent(Published):
     """Whether the tenant's administrator lets Purser read its licences."""
 
-    status: str = Field(description="`missing`, `requested`, `granted` or `revoked`.")
+    status: str = Field(
+        description="`missing` (also once declined), `requested`, `granted` or `revoked`."
+    )
     permissions: tuple[str, ...] = ()
     granted_at: AwareDatetime | None = None
 
@@ -83,6 +85,12 @@ class TenantConsented(TenantFact):
     """The tenant's administrator consented, and Purser could read the tenant's licences."""
 
     TOPIC: ClassVar[str] = "tenant.consented"
+
+
+class TenantConsentRevoked(TenantFact):
+    """The tenant's consent is not there: its administrator declined it, or has taken it back."""
+
+    TOPIC: ClassVar[str] = "tenant.consent-revoked"
 
 
 class TenantAdded(TenantFact):

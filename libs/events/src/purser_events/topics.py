@@ -49,6 +49,7 @@ TOPICS: tuple[Topic, ...] = (
         tenant.TenantRegistered,
         tenant.TenantConsentRequested,
         tenant.TenantConsented,
+        tenant.TenantConsentRevoked,
         tenant.TenantAdded,
         tenant.TenantConnected,
     ),

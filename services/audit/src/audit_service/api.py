@@ -50,12 +50,13 @@ class Filters(BaseModel):
 
     model_config = {"extra": "forbid"}
 
-    def wanted(self) -> dict[str, str]:
-        """The filters on single fields."""
+    def wanted(self) -> list[dict[str, str]]:
+        """The filters on single fields, each for itself: two may name the same field."""
         plain = {"request_id", "since", "until", "cursor", "limit"}
-        wanted: dict[str, str] = self.model_dump(exclude=plain, exclude_none=True)
-        if self.request_id:
-            wanted["subject"] = f"license-change-request/{self.request_id}"
+        given: dict[str, str] = self.model_dump(exclude=plain, exclude_none=True)
+        wanted = [{field: value} for field, value in given.items()]
+        if self.request_id is not None:
+            wanted.append({"subject": f"license-change-request/{self.request_id}"})
         return wanted
 
 

@@ -42,6 +42,7 @@ SENTENCES: Mapping[str, str] = {
     "tenant.registered": "Tenant {name} was registered",
     "tenant.consent-requested": "Consent was requested for tenant {name}",
     "tenant.consented": "The administrator of tenant {name} consented",
+    "tenant.consent-revoked": "The consent of tenant {name} was declined or taken back",
     "tenant.added": "Tenant {name} was added to the marketplace",
     "tenant.connected": "Tenant {name} was connected to a marketplace customer",
     "subscription.activated": "Subscription {name} is active",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from gateway_service.store import Answer
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
-from purser_common.web import Peer
+from purser_common.web import Peer, segment
+from purser_common.web.requests import DIGEST
 
 _DOWN = ("idempotency-key", "if-match", "content-type", "accept")
 _UP = (
@@ -31,6 +32,10 @@ class Route:
     path: str
     owner: str
     operation: str
+
+    def at(self, ids: Mapping[str, str]) -> str:
+        """The path for these ids, each of which stays one segment, whatever is in it."""
+        return self.path.format(**{name: segment(id) for name, id in ids.items()})
 
 
 def _routes(owner: str, table: str) -> list[Route]:
@@ -123,12 +128,16 @@ class Owners:
         body: bytes,
         caller: Caller | None,
         cause: Cause | None,
+        digest: str | None = None,
     ) -> Answer:
-        """The owner's answer, whatever it is. Raises Unavailable without one."""
+        """The owner's answer, whatever it is. Raises Unavailable without one.
+
+        `digest` is the gateway's own, of a keyed call.
+        """
         target = path + (f"?{query}" if query else "")
-        sent = {
-            name: headers[name] for name in (*_DOWN, "purser-request-digest") if name in headers
-        }
+        sent = {name: headers[name] for name in _DOWN if name in headers}
+        if digest is not None:
+            sent[DIGEST] = digest
         answer = await self._peers[route.owner].request(
             route.method,
             target,

@@ -7,7 +7,7 @@ from typing import Any
 from gateway_service.store import ASSIGNMENTS, MODEL
 from purser_common.identity import ALL, ROLES, Caller, scope_filter
 from purser_common.mongo import DESCENDING, Database, Document
-from purser_common.web import cursor, position
+from purser_common.web import etag_of, newest
 
 SHOWN = 200
 
@@ -47,20 +47,13 @@ class Views:
 
     async def assignments(self, after: str | None, limit: int) -> dict[str, Any]:
         """Role assignments, newest first."""
-        place = position(after, datetime.fromisoformat, str)
-        query: dict[str, Any] = {}
-        if place is not None:
-            at, id = place
-            query = {"$or": [{"granted_at": {"$lt": at}}, {"granted_at": at, "_id": {"$lt": id}}]}
-        order = [("granted_at", DESCENDING), ("_id", DESCENDING)]
-        documents = await (
-            self._database[ASSIGNMENTS].find(query).sort(order).limit(limit + 1).to_list(limit + 1)
+        return await newest(
+            self._database[ASSIGNMENTS],
+            "granted_at",
+            after,
+            limit,
+            shown=lambda d: {**d["state"], "etag": etag_of(d["sequence"])},
         )
-        last = documents[limit - 1] if len(documents) > limit else None
-        return {
-            "items": [{**d["state"], "etag": f'"{d["sequence"]}"'} for d in documents[:limit]],
-            "next": cursor(last["granted_at"].isoformat(), last["_id"]) if last else None,
-        }
 
 
 def _seats(subscriptions: list[dict[str, Any]]) -> dict[str, int]:

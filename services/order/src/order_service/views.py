@@ -6,27 +6,8 @@ from typing import Any
 from order_service.domain.purchase import NEEDS_REVIEW
 from order_service.store import ORDERS, REQUESTS
 from purser_common.identity import ROLES, Caller, scope_filter
-from purser_common.mongo import DESCENDING, Database, Document
-from purser_common.web import cursor, position
-
-_NEWEST = [("requested_at", DESCENDING), ("_id", DESCENDING)]
-
-
-def _page(documents: list[Document], limit: int, time: str) -> dict[str, Any]:
-    shown = documents[:limit]
-    more = len(documents) > limit
-    last = shown[-1] if more else None
-    return {
-        "items": [document["state"] for document in shown],
-        "next": cursor(last[time].isoformat(), last["_id"]) if last else None,
-    }
-
-
-def _after(time: str, place: tuple[Any, ...] | None) -> dict[str, Any]:
-    if place is None:
-        return {}
-    at, id = place
-    return {"$or": [{time: {"$lt": at}}, {time: at, "_id": {"$lt": id}}]}
+from purser_common.mongo import Database, Document
+from purser_common.web import newest
 
 
 class Views:
@@ -50,14 +31,8 @@ class Views:
     async def _list(
         self, caller: Caller, own: dict[str, Any], cursor: str | None, limit: int
     ) -> dict[str, Any]:
-        place = position(cursor, datetime.fromisoformat, str)
         allowed = scope_filter(caller.scopes(*ROLES), customer="customer_id", tenant="tenant_id")
-        if allowed is None:
-            return {"items": [], "next": None}
-        parts = [part for part in (allowed, own, _after("requested_at", place)) if part]
-        query = {"$and": parts} if len(parts) > 1 else (parts[0] if parts else {})
-        found = self._requests.find(query).sort(_NEWEST).limit(limit + 1)
-        return _page(await found.to_list(limit + 1), limit, "requested_at")
+        return await newest(self._requests, "requested_at", cursor, limit, allowed, own)
 
     async def request(self, id: str) -> Document | None:
         """A request with its execution: attempts and what showed its order."""
@@ -77,12 +52,7 @@ class Views:
 
     async def orders(self, tenant_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """The tenant's orders that Purser did not place, newest first."""
-        place = position(cursor, datetime.fromisoformat, str)
-        parts = [part for part in ({"tenant_id": tenant_id}, _after("ordered_at", place)) if part]
-        query = {"$and": parts} if len(parts) > 1 else parts[0]
-        order = [("ordered_at", DESCENDING), ("_id", DESCENDING)]
-        found = await self._orders.find(query).sort(order).limit(limit + 1).to_list(limit + 1)
-        return _page(found, limit, "ordered_at")
+        return await newest(self._orders, "ordered_at", cursor, limit, {"tenant_id": tenant_id})
 
 
 def timestamps(value: Any) -> Any:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import httpx
 
@@ -15,7 +15,7 @@ from purser_common.crypto import keyed_digest
 from purser_common.errors import Malformed, NotFound, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
-from purser_common.web import Peer
+from purser_common.web import Peer, segment
 
 SCOPE = "https://graph.microsoft.com/.default"
 CONSENT_REFUSED = frozenset({65001, 700016, 7000229, 90002})
@@ -34,7 +34,7 @@ class Resellers:
 
     async def exists(self, reseller_id: str, caller: Caller | None, cause: Cause) -> bool:
         """Whether tenants may be connected to this reseller. Raises Unavailable."""
-        path = f"/internal/resellers/{_segment(reseller_id)}"
+        path = f"/internal/resellers/{segment(reseller_id)}"
         try:
             found = await self._peer.json("GET", path, caller=caller, cause=cause)
         except NotFound:
@@ -48,18 +48,13 @@ class Resellers:
 
         Raises Unavailable.
         """
-        reseller, customer = _segment(reseller_id), _segment(customer_id)
+        reseller, customer = segment(reseller_id), segment(customer_id)
         path = f"/internal/resellers/{reseller}/marketplace-customers/{customer}"
         try:
             found = await self._peer.json("GET", path, caller=caller, cause=cause, timeout=20.0)
         except NotFound:
             return None
         return str(found["name"])
-
-
-def _segment(id: str) -> str:
-    """An opaque id as one segment of a path: `..` must not walk up to another resource."""
-    return quote(id, safe="").replace(".", "%2E")
 
 
 class Microsoft:

@@ -213,7 +213,7 @@ async def add_tenant(
 ) -> Loaded[ManagedTenant]:
     """Add a tenant to a marketplace module; Microsoft is asked whether the consent stands (R34–R42).
 
-    Raises NotFound, Forbidden, Conflict without consent, Unavailable when Microsoft is away.
+    A consent that was taken back is kept and told before this is refused. Raises NotFound, Forbidden, Conflict without consent, Unavailable when Microsoft is away.
     """
     _manage(caller, (await office.tenants.load(tenant_id)).state)
     if marketplace not in domain.MARKETPLACES:
@@ -224,10 +224,13 @@ async def add_tenant(
         if marketplace in tenant.marketplaces:
             return managed, ()
         if not await office.microsoft.consented(tenant.entra_tenant_id):
-            raise domain.consent_required(tenant.id)
+            return domain.found_revoked(managed)
         return domain.added(managed, marketplace, office.now())
 
-    return await _change(office, tenant_id, cause, decide)
+    loaded = await _change(office, tenant_id, cause, decide)
+    if marketplace not in loaded.state.tenant.marketplaces:
+        raise domain.consent_required(tenant_id)
+    return loaded
 
 
 async def connect_tenant(

@@ -16,6 +16,7 @@ from purser_events.tenant import (
     TenantConnected,
     TenantConsented,
     TenantConsentRequested,
+    TenantConsentRevoked,
     TenantRegistered,
 )
 
@@ -150,7 +151,24 @@ def consented(managed: ManagedTenant, now: datetime) -> Decision:
 
 def declined(managed: ManagedTenant) -> Decision:
     """The administrator declined: the request is closed, and a consent that stood stands."""
-    return replace(managed, consent_asked=_answered(managed)), ()
+    closed = replace(managed, consent_asked=_answered(managed))
+    if managed.tenant.consent.status == "granted":
+        return closed, ()
+    return _without_consent(closed, "missing")
+
+
+def found_revoked(managed: ManagedTenant) -> Decision:
+    """Microsoft does not show the consent: one that stood was taken back."""
+    if managed.tenant.consent.status != "granted":
+        return managed, ()
+    return _without_consent(managed, "revoked")
+
+
+def _without_consent(managed: ManagedTenant, status: str) -> Decision:
+    before = managed.tenant
+    after = before.model_copy(update={"consent": Consent(status=status)})
+    fact = TenantConsentRevoked(state=after, changes=_changed(before, after, "consent"))
+    return replace(managed, tenant=after), (fact,)
 
 
 def added(managed: ManagedTenant, marketplace: str, now: datetime) -> Decision:

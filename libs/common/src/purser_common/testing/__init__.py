@@ -1,17 +1,29 @@
-"""What tests stand on: waiting with a deadline, and a real Kafka and MongoDB wherever they come from."""
+"""What tests stand on: waiting with a deadline, real servers wherever they come from, and peers."""
 
 from purser_common.testing.choosing import choose
+from purser_common.testing.peers import Keys, Sandbox, Service, sandbox
 from purser_common.testing.reading import create_topics, records
 from purser_common.testing.running import Launcher, free_port
-from purser_common.testing.servers import Servers
+from purser_common.testing.servers import Servers, opened
+from purser_common.testing.serving import answers, environment, running, serving, started
 from purser_common.testing.waiting import eventually
 
 __all__ = [
+    "Keys",
     "Launcher",
+    "Sandbox",
     "Servers",
+    "Service",
+    "answers",
     "choose",
     "create_topics",
+    "environment",
     "eventually",
     "free_port",
+    "opened",
     "records",
+    "running",
+    "sandbox",
+    "serving",
+    "started",
 ]

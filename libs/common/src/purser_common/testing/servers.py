@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import tempfile
+import uuid
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from purser_common import kafka, mongo, settings
@@ -19,6 +21,19 @@ from purser_common.testing.waiting import eventually
 
 KAFKA_IMAGE = "apache/kafka:4.3.1"
 MONGO_IMAGE = "mongo:8.0"
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    config: settings.Mongo, indexes: Sequence[mongo.Index] = ()
+) -> AsyncIterator[mongo.Database]:
+    """A database to look at, with these indexes; whoever asks what none of them serves fails."""
+    watch = mongo.IndexWatch(indexes)
+    client = mongo.connect(config, [watch] if indexes else [])
+    await mongo.declare_indexes(client[config.database], indexes)
+    yield client[config.database]
+    await mongo.close(client)
+    assert watch.unserved == []  # noqa: S101
 
 
 class Servers:
@@ -85,6 +100,14 @@ class Servers:
     def database(self, name: str) -> settings.Mongo:
         """The settings of a database."""
         return settings.Mongo(url=self.mongo_url, database=name)
+
+    @contextlib.asynccontextmanager
+    async def fresh_database(self) -> AsyncIterator[settings.Mongo]:
+        """A database that nobody else uses, dropped afterwards."""
+        config = self.database(f"test_{uuid.uuid4().hex[:12]}")
+        yield config
+        async with opened(config) as database:
+            await database.command("dropDatabase")
 
     async def start(self) -> None:
         """Start what does not run, both at once, and return when both answer."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from opentelemetry.trace import SpanKind
@@ -116,6 +117,11 @@ class Signed:
     async def renew(self, stale: dict[str, str]) -> bool:
         """There is no token to renew: a refusal stays one."""
         return False
+
+
+def segment(id: str) -> str:
+    """An opaque id as one segment of a path: `..` must not walk up to another resource."""
+    return quote(id, safe="").replace(".", "%2E")
 
 
 def _slug(name: str) -> str:

@@ -67,28 +67,44 @@ def body_too_large() -> JSONResponse:
 
 def install(app: FastAPI) -> None:
     """Render everything that goes wrong in `app` as a problem."""
-    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(Problem, _foreseen)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(VersionConflict, _conflict)
-    app.add_exception_handler(PyMongoError, _database)
+    app.add_exception_handler(VersionConflict, _foreseen)
+    app.add_exception_handler(PyMongoError, _unexpected)
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _problem(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Problem)  # noqa: S101  Starlette's signature is wider than its use
-    return render(error)
+def problem_of(error: Exception) -> Problem:
+    """What an error is to who called; one that nobody has foreseen is a 500."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, HTTPException):
+        return _refused(error)
+    if isinstance(error, VersionConflict):
+        return Unavailable("somebody else is changing this; try again", code="busy")
+    if isinstance(error, PyMongoError) and is_away(error):
+        return Unavailable("the database is away", code="database_unavailable")
+    return Problem("something went wrong here; the trace id finds it")
+
+
+async def _foreseen(_: Request, error: Exception) -> JSONResponse:
+    return render(problem_of(error))
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)  # noqa: S101  Starlette's signature is wider than its use
+    answer = render(problem_of(error))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _refused(error: HTTPException) -> Problem:
     phrase = HTTPStatus(error.status_code).phrase
     code = _CODES.get(error.status_code, phrase.lower().replace(" ", "_"))
     if error.status_code == 400:
-        return render(Malformed("the body is not valid JSON", code="malformed_json"))
-    answer = render(_status(error.status_code)(str(error.detail or phrase), code=code))
-    answer.headers.update(error.headers or {})
-    return answer
+        return Malformed("the body is not valid JSON", code="malformed_json")
+    return _status(error.status_code)(str(error.detail or phrase), code=code)
 
 
 def _status(status: int) -> type[Problem]:
@@ -111,16 +127,8 @@ def _pointer(loc: Sequence[Any]) -> str:
     return "/" + "/".join(path) if place == "body" else "#/" + "/".join((place, *path))
 
 
-async def _conflict(_: Request, __: Exception) -> JSONResponse:
-    return render(Unavailable("somebody else is changing this; try again", code="busy"))
-
-
-async def _database(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, PyMongoError) and is_away(error):
-        return render(Unavailable("the database is away", code="database_unavailable"))
-    return await _unexpected(request, error)
-
-
 async def _unexpected(_: Request, error: Exception) -> JSONResponse:
-    _log.error("unexpected error", exc_info=error)
-    return render(Problem("something went wrong here; the trace id finds it"))
+    problem = problem_of(error)
+    if problem.status == 500:
+        _log.error("unexpected error", exc_info=error)
+    return render(problem)

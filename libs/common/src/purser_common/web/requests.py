@@ -1,10 +1,7 @@
 """What a route needs of its request: who asks, why, under which key, decided on which state."""
 
-import base64
-import json
 import re
-from collections.abc import Callable
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
@@ -18,7 +15,6 @@ DIGEST = "purser-request-digest"
 SUBJECT = "purser-subject"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
-T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -70,13 +66,21 @@ def etag_of(sequence: int) -> str:
     return f'"{sequence}"'
 
 
-async def _if_match(value: Annotated[str | None, Header(alias="If-Match")] = None) -> int:
+IfMatch = Annotated[str | None, Header(alias="If-Match")]
+
+
+def expected(value: str | None) -> int:
+    """The sequence in an `If-Match`. Raises ConditionRequired without one, Malformed for a bad one."""
     if value is None:
         raise ConditionRequired("send If-Match with the ETag of the state you decided on")
     found = re.fullmatch(r'"(\d+)"', value.strip())
     if not found:
         raise Malformed("If-Match must be one ETag as this API gives it", code="malformed_etag")
     return int(found[1])
+
+
+async def _if_match(value: IfMatch = None) -> int:
+    return expected(value)
 
 
 if_match = Depends(_if_match)
@@ -93,30 +97,3 @@ def answer(response: Response, subject: str, sequence: int, state: M) -> M:
     response.headers["ETag"] = etag_of(sequence)
     response.headers[SUBJECT] = subject
     return state
-
-
-class Page(BaseModel, Generic[T]):
-    """A page of a list; `next` is opaque and absent on the last page."""
-
-    items: list[T]
-    next: str | None = None
-
-
-def cursor(*position: Any) -> str:
-    """An opaque cursor for a position in an index."""
-    raw = json.dumps(position, separators=(",", ":"), default=str).encode()
-    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
-
-
-def position(cursor: str | None, *readers: Callable[[Any], Any]) -> tuple[Any, ...] | None:
-    """The position in a cursor. Raises Malformed for one that this API did not make."""
-    if cursor is None:
-        return None
-    try:
-        raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        values = json.loads(raw)
-        if not isinstance(values, list) or len(values) != len(readers):
-            raise ValueError(cursor)
-        return tuple(read(value) for read, value in zip(readers, values, strict=True))
-    except (ValueError, TypeError) as error:
-        raise Malformed("the cursor is not one of this list", code="malformed_cursor") from error

@@ -12,12 +12,12 @@ from gateway_service.commands import Actions, record_action
 from gateway_service.store import Answer, Answers, Assignments, Model
 from purser_common import logs
 from purser_common.crypto import keyed_digest
-from purser_common.errors import Problem, Unavailable
+from purser_common.errors import Unavailable
 from purser_common.identity import Caller, OidcVerifier
 from purser_common.mongo import PyMongoError
 from purser_common.outbox import Request as KeyedRequest
 from purser_common.telemetry import Cause
-from purser_common.web.problems import render
+from purser_common.web.problems import problem_of
 from purser_common.web.requests import bearer, idempotency_key
 
 _log = logs.get(__name__)
@@ -64,10 +64,10 @@ class Entrance:
             return _response(answer)
         try:
             answer = await self._change(request, caller, name, cause, operation, handle)
-        except Problem as problem:
-            refusal = render(problem)
-            await self._record(operation, refusal.status_code, problem.code, None, cause)
-            return refusal
+        except Exception as error:
+            problem = problem_of(error)
+            await self._record(operation, problem.status, problem.code, None, cause)
+            raise
         subject = answer.headers.get("purser-subject")
         await self._record(operation, answer.status, _code(answer), subject, cause)
         return _response(answer)

@@ -14,7 +14,7 @@ from gateway_service.store import Answer, Assignments
 from gateway_service.views import Views
 from purser_common.errors import FieldError, Invalid, Malformed
 from purser_common.outbox import Loaded
-from purser_common.web.requests import etag_of, if_match
+from purser_common.web.requests import IfMatch, etag_of, expected
 from purser_events.access import RoleAssignment
 
 _JSON = {"content-type": "application/json"}
@@ -97,13 +97,14 @@ def _add_assignments(
 
     @routes.delete("/v1/role-assignments/{id}", operation_id="revoke_role")
     async def revoke(
-        id: str, request: Request, confirm: bool = False, expected: int = if_match
+        id: str, request: Request, confirm: bool = False, condition: IfMatch = None
     ) -> Response:
         """Take a role away; it counts from the next call on."""
 
         async def do(call: Call) -> Answer:
             call.caller.require("platform_admin")
-            return _state(await revoke_role(assignments, id, expected, confirm, call.cause), 200)
+            revoked = await revoke_role(assignments, id, expected(condition), confirm, call.cause)
+            return _state(revoked, 200)
 
         return await entrance.serve(request, "revoke_role", do)
 

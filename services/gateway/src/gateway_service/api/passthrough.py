@@ -27,17 +27,15 @@ def router(entrance: Entrance, owners: Owners) -> APIRouter:
 
 def _add(routes: APIRouter, entrance: Entrance, owners: Owners, route: Route) -> None:
     async def passed_on(call: Call) -> Answer:
-        headers = dict(call.request.headers)
-        if call.keyed is not None:
-            headers["purser-request-digest"] = call.keyed.digest
         return await owners.forward(
             route,
-            call.request.url.path,
+            route.at(call.request.path_params),
             call.request.url.query,
-            headers,
+            call.request.headers,
             call.body,
             call.caller,
             call.cause,
+            call.keyed.digest if call.keyed else None,
         )
 
     async def endpoint(request: Request) -> Response:
