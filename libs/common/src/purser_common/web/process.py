@@ -167,13 +167,7 @@ class Process:
         return running
 
     async def _consume(self) -> None:
-        while True:
-            try:
-                await self.broker.start()
-                break
-            except kafka.KafkaError as error:
-                _log.warning("consumers wait for Kafka", error=str(error))
-                await asyncio.sleep(2)
+        await kafka.start(self.broker)
         await asyncio.Event().wait()
 
     async def _guard(self, run: Callable[[], Awaitable[None]]) -> None:
