@@ -51,6 +51,10 @@ class Group:
         self.producer = producer
         self._members: list[KafkaBroker] = []
 
+    def fact(self, name: str, sequence: int = 1) -> bytes:
+        """A fact of this test's."""
+        return fact(f"{self.id}-{name}", sequence)
+
     async def send(
         self,
         name: str,
@@ -61,8 +65,7 @@ class Group:
         key: str = "",
     ) -> None:
         """Send a fact, or another value; all go to one partition unless a key is given."""
-        id = f"{self.id}-{name}"
-        content = fact(id, sequence) if value is None else value
+        content = self.fact(name, sequence) if value is None else value
         await self.producer.send(TOPIC, self.id + key, content, headers)
 
     async def handle(self, envelopes: Sequence[Envelope[Any]]) -> None:
@@ -121,17 +124,14 @@ class Group:
             await admin.close()
         return {place.partition: at.offset for place, at in found.items() if place.topic == TOPIC}
 
-    async def letters(self, least: int) -> list[Any]:
-        """This test's dead letters, once there are so many."""
-
-        def own(found: list[Any]) -> list[Any]:
-            return [one for one in found if (one.key or b"").startswith(self.id.encode())]
-
-        topic = f"{self.name}.dlq"
+    async def letters(self) -> list[Any]:
+        """All of this group's dead letters by now; the topic has one partition."""
+        topic, end = f"{self.name}.dlq", uuid4().hex.encode()
+        await self.producer.send(topic, "", end, [])
         found = await records(
-            self.config, topic, until=lambda read: len(own(read)) >= least, within=30
+            self.config, topic, until=lambda read: read and read[-1].value == end, within=30
         )
-        return own(found)
+        return [one for one in found if (one.key or b"").startswith(self.id.encode())]
 
     async def end(self) -> None:
         """Stop the members that still run."""
@@ -163,5 +163,5 @@ async def private_group(private_servers: Servers) -> AsyncIterator[Group]:
 
 @pytest.fixture
 async def group(undelivered: Group) -> Group:
-    await create_topics(undelivered.config, f"{undelivered.name}.dlq")
+    await create_topics(undelivered.config, f"{undelivered.name}.dlq", partitions=1)
     return undelivered
