@@ -94,8 +94,10 @@ async def test_a_worker_that_outlives_its_lease_does_no_harm(written: Any) -> No
     workshop = Workshop(written, timedelta(0))
     workshop.hold = asyncio.Event()
     await workshop.add("c1")
-    working = [asyncio.create_task(workshop.once()) for _ in range(3)]
-    await eventually(lambda: workshop.worked == ["c1"] * 3)
+    working = []
+    for number in range(1, 4):
+        working.append(asyncio.create_task(workshop.once()))
+        await eventually(lambda number=number: workshop.worked == ["c1"] * number)
     workshop.hold.set()
     ended = await asyncio.gather(*working, return_exceptions=True)
     assert [type(one) for one in ended].count(VersionConflict) == 2

@@ -96,6 +96,7 @@ async def test_two_publishers_of_growing_documents_keep_every_order(
         await producer.stop()
 
 
+@pytest.mark.parametrize("driver", ["motor"])
 async def test_facts_written_while_kafka_is_killed_and_comes_back_all_arrive_in_order(
     written: Any, private_servers: Servers
 ) -> None:

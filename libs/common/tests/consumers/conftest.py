@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faststream.kafka import KafkaBroker
 
@@ -97,6 +98,21 @@ class Group:
         await member.start()
         return member
 
+    async def begin_here(self) -> None:
+        """Commit the end of the topic, so that what others sent earlier does not come."""
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.config.bootstrap_servers,
+            group_id=self.name,
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        try:
+            places = [TopicPartition(TOPIC, number) for number in range(self.config.partitions)]
+            consumer.assign(places)
+            await consumer.commit(await consumer.end_offsets(places))
+        finally:
+            await consumer.stop()
+
     async def placed(self, *names: str) -> list[tuple[int, int]]:
         """Partition and offset of the first record of each name."""
 
@@ -139,13 +155,21 @@ class Group:
 
 
 @pytest.fixture
-async def undelivered(
+async def new_group(
     provisioned: settings.Kafka, producer: chassis.Producer
 ) -> AsyncIterator[Group]:
-    """A group whose dead-letter topic is not there yet."""
+    """A group that Kafka does not know yet, without dead letters."""
     group = Group(provisioned, producer)
     yield group
     await group.end()
+
+
+@pytest.fixture
+async def group(new_group: Group) -> Group:
+    """A group that begins with what this test sends."""
+    await create_topics(new_group.config, f"{new_group.name}.dlq", partitions=1)
+    await new_group.begin_here()
+    return new_group
 
 
 @pytest.fixture
@@ -154,14 +178,7 @@ async def private_group(private_servers: Servers) -> AsyncIterator[Group]:
     config = private_servers.kafka.model_copy(update={"send_timeout_seconds": 2.0})
     await chassis.provision(config)
     group = Group(config, chassis.Producer(config))
-    await create_topics(config, f"{group.name}.dlq")
     yield group
     await private_servers.start()
     await group.end()
     await group.producer.stop()
-
-
-@pytest.fixture
-async def group(undelivered: Group) -> Group:
-    await create_topics(undelivered.config, f"{undelivered.name}.dlq", partitions=1)
-    return undelivered

@@ -174,9 +174,10 @@ async def test_a_handler_that_hangs_is_cut_off_and_its_record_comes_again(group:
 
 
 async def test_poison_is_not_committed_before_its_dead_letter_is_acknowledged(
-    undelivered: Any,
+    new_group: Any,
 ) -> None:
-    group, refused = undelivered, []
+    group, refused = new_group, []
+    await group.begin_here()
 
     class Refused:
         async def send(self, *record: Any) -> None:
@@ -253,30 +254,6 @@ async def test_consumers_of_an_absent_kafka_start_when_it_appears(
     await private_servers.start_kafka()
     await asyncio.wait_for(starting, 30)
     await eventually(lambda: private_group.handled == ["earlier"], within=20)
-
-
-async def test_a_consumer_goes_on_after_kafka_was_killed(
-    private_servers: Servers, private_group: Any
-) -> None:
-    held = Held()
-    private_group.trouble = held
-    await private_group.join()
-    await private_group.send("held")
-    await asyncio.wait_for(held.within.wait(), 20)
-    await private_servers.kill_kafka()
-    held.go.set()
-    await eventually(lambda: private_group.handled == ["held"])
-    await private_servers.start_kafka()
-
-    async def sent() -> bool:
-        try:
-            await private_group.send("later")
-        except Unavailable:
-            return False
-        return True
-
-    await eventually(sent, within=30)
-    await eventually(lambda: "later" in private_group.handled, within=30)
 
 
 @pytest.mark.parametrize(
