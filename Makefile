@@ -19,8 +19,9 @@ PARALLEL := $(MAKE) --silent --no-print-directory -j2
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install everything that running needs: .venv (Python) and .tools (Kafka, MongoDB stand-in)
+setup: ## install what running needs, .venv (Python) and .tools (Kafka, MongoDB), and create the keys in .local
 	@$(PARALLEL) .venv/runtime.stamp .tools/servers
+	@$(STACK) keys
 
 run: setup ## start everything, buy a licence step by step, stay up until Ctrl-C
 	@exec $(STACK) run --journey "$(BIN)/purser demo" --since $(MAKE_STARTED) --stay

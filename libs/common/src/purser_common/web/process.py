@@ -153,7 +153,7 @@ class Process:
             await self._stop(tasks)
 
     async def _running(self) -> list[Callable[[], Awaitable[None]]]:
-        running = [self.publisher.run, *self._background]
+        running = [self.publisher.run, telemetry.watch_loop, *self._background]
         clock_url = self.settings.clock_url
         if clock_url and self.settings.environment != "production":
             await self._wait_for(
