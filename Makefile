@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test check docs reset lock .tools/servers
+.PHONY: help setup run demo test models check docs reset lock .tools/servers
 
 PYTHON ?= python3
 PYTEST ?=
@@ -32,6 +32,9 @@ demo: setup ## the same as run, but it ends: exit code 0 when the licence was bo
 test: ## run every test on real servers; PYTEST="-k name" gives pytest more arguments
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(BIN)/pytest $(PYTEST)
+
+models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does; takes hours
+	@MODELS=large $(BIN)/pytest tests/models $(PYTEST)
 
 check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
 	@failed=0; \

@@ -45,6 +45,7 @@ class World(NamedTuple):
     """Orders that a listing shows."""
     ages: tuple[int, ...] = ()
     listing: Listing | None = None
+    sent_though_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,11 @@ class Purchasing:
         start = World(self.book.number(requested()), (IDLE,) * self.variant.workers)
         return Search(
             self.steps,
-            never={"double buy": lambda w: len(w.orders) > 1, "false link": self._false_link},
+            never={
+                "double buy": lambda w: len(w.orders) > 1,
+                "false link": self._false_link,
+                "sent though seen": lambda w: w.sent_though_seen,
+            },
             reachable={"lost order": self._accounted_for, "stuck": self._settled},
             cut=lambda w: len(w.orders) > 1,
         ).run(start, until)
@@ -282,7 +287,11 @@ class Purchasing:
             adopted = self._decided(w, "adopted")
             assert adopted is not None
             return "a worker adopts the evidence", By.SYSTEM, adopted
-        begun = started._replace(ages=(*w.ages, EARLY), records=(*w.records, None))
+        begun = started._replace(
+            ages=(*w.ages, EARLY),
+            records=(*w.records, None),
+            sent_though_seen=bool(self._seen(w)),
+        )
         if w.listing:
             begun = begun._replace(listing=(EARLY, *w.listing[1:]))
         return f"a worker writes SENDING({n})", By.SYSTEM, _works(begun, IDLE, ("calls", n, ""))

@@ -7,6 +7,7 @@ time: everything may be slow, repeated, lost or dead at any point (`purchasing`)
 - lost order: an order that nothing of Purser will ever link, or a second one that is never flagged
 - false link: a request is placed, and there is no such order
 - stuck: neither a person's nor anybody's turn
+- sent though seen: a request is sent of which an order was seen
 
 The rows are those of the protocol's published table: what was considered, and why it is not built.
 """
@@ -31,8 +32,9 @@ NEVER = replace(DESIGN, resend="never", covers=NOTHING)
 MACHINE = replace(DESIGN, resend="machine")
 RESENDS_AT_ONCE = {"believes": (("lost", "no"),), "takes_over": True}
 
-BY_HAND = Variant(by_hand=True, refusals=("400",), attempts=1)
-"""One attempt, among people who order in the portal and delete mappings."""
+THREE_ATTEMPTS = replace(NEVER, attempts=3, refusals=())
+BY_HAND = Variant(by_hand=True, refusals=("400",), workers=1)
+"""People order in the portal with our number and delete mappings; placed orders are followed."""
 
 TABLE = {
     "1: resend on a time-out or takeover": (
@@ -66,6 +68,7 @@ TABLE = {
         replace(NEVER, sweeps_all=False, drops_late=True),
         "lost order",
     ),
+    "10, with three attempts": (THREE_ATTEMPTS, None),
     "14: as 10, late answers dropped, the sweeper on": (replace(NEVER, drops_late=True), None),
     "15: a unique purchase order number, even with naive resends": (
         replace(NEVER, unique_po=True, **RESENDS_AT_ONCE),
@@ -105,7 +108,7 @@ HOP = {
     ),
     "a listing counts from its end": (replace(DESIGN, dates_listing_at_end=True), "double buy"),
     "a late answer is taken for the latest attempt's": (
-        replace(NEVER, ignores_attempt=True, attempts=3, refusals=()),
+        replace(THREE_ATTEMPTS, ignores_attempt=True),
         "double buy",
     ),
 }
