@@ -2,11 +2,13 @@
 
 import asyncio
 import dataclasses
+import hashlib
 import itertools
 import json
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from aiokafka import ConsumerRecord
@@ -96,7 +98,7 @@ def subscribe(
     facts: Sequence[type[Fact]] | None = None,
     batch: bool = False,
     patience: float = 60.0,
-) -> None:
+) -> "Reader":
     """Declare the one subscriber of a purpose, for the given facts or, without any, for all of them.
 
     With facts the handler gets their class as `data`, without it plain dictionaries. It may see a
@@ -104,9 +106,8 @@ def subscribe(
     longer than `patience` seconds is cancelled, and tried again like one that met an outage.
     """
     reader = Reader(group, handle, dead_letters, facts, patience)
-    names = [fact.TOPIC for fact in facts] if facts else [topic.name for topic in TOPICS]
     to.subscriber(
-        *names,
+        *reader.topics,
         group_id=group,
         group_instance_id=f"{group}.{instance}",
         ack_policy=AckPolicy.NACK_ON_ERROR,
@@ -125,6 +126,7 @@ def subscribe(
         decoder=_records,
         title=group,
     )(reader.read)
+    return reader
 
 
 def refuse_unsafe(subscribers: Sequence[Any]) -> None:
@@ -184,13 +186,14 @@ class Reader:
         facts: Sequence[type[Fact]] | None,
         patience: float = 60.0,
     ) -> None:
-        self._group = group
+        self.group = group
         self._handle = handle
         self._patience = patience
         self._dead_letters = dead_letters
         self._facts: Mapping[str, type[Fact]] | None = (
             {fact.event_type(): fact for fact in facts} if facts is not None else None
         )
+        self.topics = [fact.TOPIC for fact in facts] if facts else [one.name for one in TOPICS]
         self._aside: set[Place] = set()
         self._until = 0.0
 
@@ -204,7 +207,7 @@ class Reader:
             try:
                 envelope = self._envelope(record)
             except Poison as error:
-                await self._put_aside(record, error)
+                await self._put_aside(record, error, 1)
                 continue
             if envelope is not None:
                 readable.append((record, envelope))
@@ -214,9 +217,34 @@ class Reader:
         # committed next; until then a batch that comes again has no second letters
         self._aside.difference_update(map(_place, records))
 
+    async def again(self, record: ConsumerRecord[Any, Any]) -> bool:
+        """Handle a record that was put aside; False when its type is not for this group.
+
+        Raises Poison, what the handler raises, TimeoutError.
+        """
+        envelope = self._envelope(_plain(record))
+        if envelope is None:
+            return False
+        with telemetry.continued(f"{self.group} replay", envelope.traceparent):
+            await self._effect((envelope,))
+        _handled.labels(envelope.type, "replayed").inc()
+        return True
+
+    def defects(self, record: ConsumerRecord[Any, Any]) -> list[str]:
+        """Why this version cannot read a record, field by field and without its values."""
+        try:
+            self._envelope(_plain(record))
+        except Poison as error:
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                found = cause.errors(include_input=False, include_url=False, include_context=False)
+                return [f"/{'/'.join(map(str, one['loc']))}: {one['msg']}" for one in found]
+            return [f"{type(cause).__name__}: the value is not a JSON object of an event"]
+        return []
+
     async def _together(self, envelopes: Sequence[Envelope[Any]]) -> bool:
         try:
-            with telemetry.continued(f"{self._group} batch", None):
+            with telemetry.continued(f"{self.group} batch", None):
                 await self._through(lambda: self._effect(envelopes))
         except NackMessage:
             raise
@@ -229,15 +257,15 @@ class Reader:
     async def _one(self, record: ConsumerRecord[Any, Any], envelope: Envelope[Any]) -> None:
         for tried in range(1, ATTEMPTS + 1):
             try:
-                with telemetry.continued(f"{self._group} {envelope.type}", envelope.traceparent):
+                with telemetry.continued(f"{self.group} {envelope.type}", envelope.traceparent):
                     await self._through(lambda: self._effect((envelope,)))
             except NackMessage:
                 raise
             except Exception as error:  # noqa: BLE001  what one record does must not stop a topic
                 _handled.labels(envelope.type, "failed").inc()
                 if tried == ATTEMPTS:
-                    _log.exception("record put aside", group=self._group, type=envelope.type)
-                    await self._put_aside(record, error)
+                    _log.exception("record put aside", group=self.group, type=envelope.type)
+                    await self._put_aside(record, error, tried)
                 else:
                     await self._pause(0.1 * 2**tried, error)
             else:
@@ -254,9 +282,9 @@ class Reader:
             try:
                 return await act()
             except Exception as error:
-                if not _passes(error):
+                if not passes(error):
                     raise
-                _log.warning("consumer waits", group=self._group, error=str(error))
+                _log.warning("consumer waits", group=self.group, error=str(error))
                 await self._pause(min(30.0, 0.5 * 2 ** min(again, 6)), error)
 
     async def _pause(self, seconds: float, error: Exception) -> None:
@@ -287,34 +315,50 @@ class Reader:
     def _known(self, type_: str) -> bool:
         return type_ in self._facts if self._facts is not None else type_ in BY_TYPE
 
-    async def _put_aside(self, record: ConsumerRecord[Any, Any], error: Exception) -> None:
+    async def _put_aside(
+        self, record: ConsumerRecord[Any, Any], error: Exception, tried: int
+    ) -> None:
         """The dead letter is acknowledged before the offset is committed; else the record comes again."""
         key, value = (record.key or b"").decode(errors="replace"), record.value or b""
-        headers = [
-            ("dlq_topic", record.topic.encode()),
-            ("dlq_partition", str(record.partition).encode()),
-            ("dlq_offset", str(record.offset).encode()),
-            ("dlq_group", self._group.encode()),
-            ("dlq_error", type(error).__name__.encode()),
-        ]
+        headers = _about(record, self.group, error, tried)
         rest = list(record.headers)
         size = len(key) + len(value) + sum(len(name) + len(text) for name, text in rest)
         if size > LETTER_BYTES:
             # with more headers Kafka could refuse it for ever; where it came from, it can be read
             headers.append(("dlq_omitted", str(size).encode()))
             key, value, rest = key[:200], b"", []
-        letter = (dead_letter(self._group), key, value, [*headers, *rest])
+        letter = (dead_letter(self.group), key, value, [*headers, *rest])
         await self._through(lambda: self._dead_letters.send(*letter))
         self._aside.add(_place(record))
-        _dead.labels(self._group).inc()
+        _dead.labels(self.group).inc()
         _handled.labels("poison", "put_aside").inc()
+
+
+def _about(
+    record: ConsumerRecord[Any, Any], group: str, error: Exception, tried: int
+) -> list[tuple[str, bytes]]:
+    """Where a letter came from, and why it is one."""
+    cause = error.__cause__ if isinstance(error, Poison) and error.__cause__ else error
+    told = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+        "group": group,
+        "error": type(cause).__name__,
+        # the text may quote the record, so that only its likeness is told
+        "detail": hashlib.sha256(str(cause).encode()).hexdigest(),
+        "attempts": tried,
+        "version": version("purser-common"),
+    }
+    return [(f"dlq_{name}", str(text).encode()) for name, text in told.items()]
 
 
 def _place(record: ConsumerRecord[Any, Any]) -> Place:
     return record.topic, record.partition, record.offset
 
 
-def _passes(error: Exception) -> bool:
+def passes(error: Exception) -> bool:
     """Whether the same will work later: somebody is away, or somebody else was faster."""
     return isinstance(error, Unavailable | TimeoutError | VersionConflict) or (
         isinstance(error, PyMongoError) and is_away(error)
