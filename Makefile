@@ -3,7 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test check docs reset lock .tools/servers
+.PHONY: help setup run demo test models check docs reset lock .tools/servers
 
 PYTHON ?= python3
 PYTEST ?=
@@ -19,8 +19,9 @@ PARALLEL := $(MAKE) --silent --no-print-directory -j2
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install everything that running needs: .venv (Python) and .tools (Kafka, MongoDB stand-in)
+setup: ## install what running needs, .venv (Python) and .tools (Kafka, MongoDB), and create the keys in .local
 	@$(PARALLEL) .venv/runtime.stamp .tools/servers
+	@$(STACK) keys
 
 run: setup ## start everything, buy a licence step by step, stay up until Ctrl-C
 	@exec $(STACK) run --journey "$(BIN)/purser demo" --since $(MAKE_STARTED) --stay
@@ -31,6 +32,9 @@ demo: setup ## the same as run, but it ends: exit code 0 when the licence was bo
 test: ## run every test on real servers; PYTEST="-k name" gives pytest more arguments
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(BIN)/pytest $(PYTEST)
+
+models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does; takes hours
+	@MODELS=large $(BIN)/pytest tests/models $(PYTEST)
 
 check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
 	@failed=0; \

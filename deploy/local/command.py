@@ -32,7 +32,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Kafka, MongoDB, sandbox and services, locally.")
-    parser.add_argument("command", choices=("up", "down", "status", "run"))
+    parser.add_argument("command", choices=("keys", "up", "down", "status", "run"))
     parser.add_argument("--home", type=Path, default=Path(".local"), help="data, keys and logs")
     parser.add_argument("--base-port", type=int, help="consecutive ports from here on")
     parser.add_argument("--only", default=",".join(PROGRAMS), help="programs, separated by commas")
@@ -48,7 +48,9 @@ def _run(options: argparse.Namespace) -> int:
     if unknown := set(only) - set(PROGRAMS):
         raise ValueError(f"--only: {', '.join(unknown)} is none of {', '.join(PROGRAMS)}")
     stack = Stack(options.home, ports.moved(), only=only, report=_say)
-    if options.command == "up":
+    if options.command == "keys":
+        stack.create_keys()
+    elif options.command == "up":
         stack.up(tied=False)
     elif options.command == "down":
         stack.down()

@@ -15,14 +15,16 @@ from cryptography.hazmat.primitives.serialization import (
 
 SEALING = ("reseller", "tenant-connection")
 DIGESTING = ("gateway", "tenant-connection")
+OPERATOR = "operator"
+"""Signs what `purser` asks of the services in an operator's name."""
 
 
 def create(keys: Path, signing: tuple[str, ...]) -> None:
     """Create whichever keys are missing: nothing that exists is replaced."""
     for directory in (keys, keys / "public", keys / "kek"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for service in signing:
-        _signing_key(keys, service)
+    for issuer in (*signing, OPERATOR):
+        _signing_key(keys, issuer)
     for service in SEALING:
         directory = keys / "kek" / service
         directory.mkdir(mode=0o700, exist_ok=True)

@@ -1,6 +1,6 @@
 """A local stack: Kafka, MongoDB, the sandbox and the services as processes under supervisord.
 
-    python deploy/local/stack.py {up,down,status,run} [--home .local] [--base-port N]
+    python deploy/local/stack.py {keys,up,down,status,run} [--home .local] [--base-port N]
 
 `Stack` is what the command line, the tests and the measurements share.
 """
@@ -101,6 +101,12 @@ class Stack:
             self.down()
             raise
 
+    def create_keys(self) -> None:
+        """Create the keys that are missing: those that exist stay, and seal the data beside them."""
+        import credentials  # needs the installed environment, which the servers alone do not
+
+        credentials.create(self.home / "keys", SERVICES)
+
     def is_up(self) -> bool:
         """Whether this home's supervisord runs."""
         return self.supervision.answers()
@@ -191,9 +197,7 @@ class Stack:
         for directory in (self.home, self.home / "logs"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if set(self.only) - set(SERVERS):
-            import credentials  # needs the installed environment, which the servers alone do not
-
-            credentials.create(self.home / "keys", SERVICES)
+            self.create_keys()
 
     def _supervise(self, tools: local_servers.Tools, tied: bool) -> None:
         command = [sys.executable, "-m", "supervisor.supervisord"]

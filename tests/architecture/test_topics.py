@@ -102,7 +102,7 @@ def test_the_rule_holds(rule: object) -> None:
 
 
 def test_a_client_that_creates_topics_is_told(copy: Path) -> None:
-    path = copy / "libs/common/src/purser_common/kafka.py"
+    path = copy / "libs/common/src/purser_common/kafka/consuming.py"
     replaced(path, "allow_auto_create_topics=False", "allow_auto_create_topics=True")
     assert [told.partition(":")[0] for told in creating_by_accident(copy)] == [
         str(path.relative_to(copy))

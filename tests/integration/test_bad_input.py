@@ -1,12 +1,9 @@
 """Bad input gets a clear answer with a code and the field, and nothing is lost or done by it."""
 
-import time
 import uuid
 from typing import Any
 
 import pytest
-
-from purser_common.testing import eventually
 
 REQUESTS = "/v1/license-change-requests"
 
@@ -182,14 +179,3 @@ def test_a_reseller_without_a_verification_is_refused(system: Any) -> None:
         "marketplace_reseller_id": "1",
     }
     problem(system.ask("POST", "/v1/resellers", body), 422, "unknown_verification")
-
-
-@pytest.mark.parametrize("service", ["audit", "gateway"])
-async def test_a_killed_service_is_back_and_ready(system: Any, service: str) -> None:
-    await eventually(lambda: system.stack.supervision.state(service) == "RUNNING")
-    began = time.monotonic()
-    killed = system.stack.kill(service)
-    await eventually(lambda: system.stack.pid(service) not in (0, killed))
-    system.stack.await_ready((service,), within=10)
-    assert time.monotonic() - began < 10
-    assert system.get("/v1/audit-records")["items"] is not None

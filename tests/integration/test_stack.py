@@ -147,6 +147,21 @@ def test_keys_are_their_owners_alone_and_are_never_replaced(tmp_path: Path) -> N
     assert {path: path.read_bytes() for path in keys.rglob("*") if path.is_file()} == files
 
 
+def test_setup_creates_the_keys_that_the_stack_then_starts_with(tmp_path: Path) -> None:
+    def kept() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    command = [*STACK, "keys", "--home", str(tmp_path)]
+    for _ in range(2):
+        subprocess.run(command, check=True, timeout=60)
+        made = kept()
+    kinds = {path.name.partition("-")[0] for path in made}
+    assert {"private.pem", "hmac.key", "local"} <= kinds
+    assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
+    Stack(tmp_path, Ports.free()).create_keys()
+    assert kept() == made
+
+
 def test_a_service_signs_with_a_key_that_its_peers_know(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     credentials.create(keys, SERVICES)

@@ -4,16 +4,20 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
+from uuid import uuid4
 
 import pytest
 
 from purser_common import mongo as chassis_mongo
 from purser_common import outbox, settings
 from purser_common.clock import Clock
+from purser_common.kafka import Producer
 from purser_common.telemetry import Cause
+from purser_common.testing import Servers
 from purser_events.tenant import Customer, CustomerAdded
 
 CAUSE = Cause("user:admin", "correlation-1")
+Driver = Literal["motor", "pymongo"]
 
 
 def customer(id: str = "c1", name: str = "Contoso") -> Customer:
@@ -32,8 +36,10 @@ class Written:
             "tenant-connection", Clock(), lambda _, id: self.nudged.append(id)
         )
 
-    async def insert(self, id: str = "c1", facts: int = 1, **options: Any) -> dict[str, Any]:
-        state = customer(id)
+    async def insert(
+        self, id: str = "c1", facts: int = 1, name: str = "Contoso", **options: Any
+    ) -> dict[str, Any]:
+        state = customer(id, name)
         return await self.outbox.insert(
             self.collection,
             id,
@@ -43,14 +49,22 @@ class Written:
             **options,
         )
 
-    async def save(self, document: dict[str, Any], facts: int = 1, **fields: Any) -> dict[str, Any]:
-        state = customer(document["_id"])
+    async def save(
+        self,
+        document: dict[str, Any],
+        facts: int = 1,
+        named: str = "Contoso",
+        request: outbox.Request | None = None,
+        **fields: Any,
+    ) -> dict[str, Any]:
+        state = customer(document["_id"], named)
         return await self.outbox.save(
             self.collection,
             outbox.Stamp.of(document),
             fields or {"touched": True},
             [CustomerAdded(state=state)] * facts,
             CAUSE,
+            request,
         )
 
     async def load(self, id: str = "c1") -> dict[str, Any]:
@@ -60,10 +74,39 @@ class Written:
 
 
 @pytest.fixture(params=["motor", "pymongo"])
-async def written(mongo: settings.Mongo, request: pytest.FixtureRequest) -> AsyncIterator[Written]:
-    driver: Literal["motor", "pymongo"] = request.param
-    client = chassis_mongo.connect(mongo.model_copy(update={"driver": driver}))
-    database = client[mongo.database]
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each of the drivers that the one door hands out."""
+    given: Driver = request.param
+    return given
+
+
+async def _written(config: settings.Mongo) -> AsyncIterator[Written]:
+    client = chassis_mongo.connect(config)
+    database = client[config.database]
     await chassis_mongo.declare_indexes(database, outbox.indexes("customers"))
     yield Written(database["customers"])
     await chassis_mongo.close(client)
+
+
+@pytest.fixture
+async def written(mongo: settings.Mongo, driver: Driver) -> AsyncIterator[Written]:
+    async for written in _written(mongo.model_copy(update={"driver": driver})):
+        yield written
+
+
+@pytest.fixture
+async def private_written(private_servers: Servers, driver: Driver) -> AsyncIterator[Written]:
+    """On a MongoDB that the test may kill."""
+    config = private_servers.database(f"test_{uuid4().hex[:12]}")
+    async for written in _written(
+        config.model_copy(update={"driver": driver, "timeout_ms": 1_000})
+    ):
+        yield written
+
+
+@pytest.fixture
+async def producer(provisioned: settings.Kafka) -> AsyncIterator[Producer]:
+    """A producer on the shared Kafka that does not wait long."""
+    producer = Producer(provisioned.model_copy(update={"send_timeout_seconds": 2.0}))
+    yield producer
+    await producer.stop()

@@ -1,14 +1,12 @@
-"""Leases save work; nudges save waiting; an index must serve every query."""
+"""Leases save work, never safety; nudges save waiting."""
 
 import asyncio
 from datetime import timedelta
 from typing import Any
 
-from purser_common import jobs, settings
-from purser_common import mongo as chassis_mongo
+from purser_common import jobs
 from purser_common.clock import real_now
-from purser_common.errors import Unavailable
-from purser_common.mongo import Index, IndexWatch
+from purser_common.errors import Unavailable, VersionConflict
 from purser_common.testing import eventually
 
 
@@ -35,6 +33,78 @@ async def test_a_lapsed_lease_is_taken_again(written: Any) -> None:
     assert await jobs.claim(written.collection, "due_at", timedelta(minutes=1)) is None
 
 
+async def test_a_worker_that_dies_holds_its_document_for_a_lease_and_no_longer(
+    written: Any,
+) -> None:
+    await written.collection.insert_one({"_id": "1", "due_at": real_now()})
+    began, lease = real_now(), timedelta(seconds=0.5)
+    assert await jobs.claim(written.collection, "due_at", lease) is not None
+
+    async def again() -> Any:
+        return await jobs.claim(written.collection, "due_at", lease)
+
+    await eventually(again, within=5, every=0.02)
+    assert real_now() - began >= lease
+
+
+class Workshop:
+    """Documents that are due; a job's work on each is one fenced save with one fact."""
+
+    def __init__(self, written: Any, lease: timedelta) -> None:
+        self._written = written
+        self._lease = lease
+        self.worked: list[str] = []
+        self.hold: asyncio.Event | None = None
+
+    async def add(self, *ids: str) -> None:
+        for id in ids:
+            document = await self._written.insert(id)
+            await self._written.save(document, facts=0, due_at=real_now())
+
+    async def once(self) -> bool:
+        document = await jobs.claim(self._written.collection, "due_at", self._lease)
+        if document is None:
+            return False
+        self.worked.append(document["_id"])
+        if self.hold is not None:
+            await self.hold.wait()
+        await self._written.save(document, done=True, due_at=None)
+        return True
+
+    async def sequences(self) -> dict[str, int]:
+        return {one["_id"]: one["sequence"] async for one in self._written.collection.find({})}
+
+
+async def test_two_processes_do_the_work_of_each_document_once(written: Any) -> None:
+    workshop, ids = Workshop(written, timedelta(minutes=1)), [f"c{n}" for n in range(20)]
+    await workshop.add(*ids)
+    processes = [jobs.Job("test.work", workshop.once, every=3600, workers=2) for _ in range(2)]
+    running = [asyncio.create_task(jobs.run(job)) for job in processes]
+
+    async def all_done() -> bool:
+        return set((await workshop.sequences()).values()) == {2}
+
+    await eventually(all_done)
+    for task in running:
+        task.cancel()
+    assert sorted(workshop.worked) == sorted(ids)
+
+
+async def test_a_worker_that_outlives_its_lease_does_no_harm(written: Any) -> None:
+    workshop = Workshop(written, timedelta(0))
+    workshop.hold = asyncio.Event()
+    await workshop.add("c1")
+    working = []
+    for number in range(1, 4):
+        working.append(asyncio.create_task(workshop.once()))
+        await eventually(lambda number=number: workshop.worked == ["c1"] * number)
+    workshop.hold.set()
+    ended = await asyncio.gather(*working, return_exceptions=True)
+    assert [type(one) for one in ended].count(VersionConflict) == 2
+    assert await workshop.sequences() == {"c1": 2}
+    assert not await workshop.once()
+
+
 async def test_a_nudge_wakes_a_job_and_an_error_does_not_end_it() -> None:
     runs: list[int] = []
 
@@ -52,18 +122,3 @@ async def test_a_nudge_wakes_a_job_and_an_error_does_not_end_it() -> None:
         await eventually(lambda expected=expected: len(runs) == expected)
         job.nudge()
     running.cancel()
-
-
-async def test_a_query_without_an_index_is_noticed(mongo: settings.Mongo) -> None:
-    watch = IndexWatch([Index("things", (("tenant", 1), ("at", -1)))])
-    client = chassis_mongo.connect(mongo, [watch])
-    things = client[mongo.database]["things"]
-    await things.find({"tenant": "1"}).sort([("at", -1)]).to_list(None)
-    await things.find_one({"_id": "1"})
-    await things.find_one({"tenant": "1", "name": "x"})
-    assert watch.unserved == []
-    await things.find_one({"name": "x"})
-    await things.find({"tenant": "1"}).sort([("name", 1)]).to_list(None)
-    await things.update_one({"at": {"$lt": 1}}, {"$set": {"x": 1}})
-    assert len(watch.unserved) == 3
-    await chassis_mongo.close(client)

@@ -8,12 +8,10 @@ from typing import Any
 
 import pytest
 
-from purser_common import settings
 from purser_common.errors import Invalid, Unavailable, VersionConflict
-from purser_common.kafka import Producer
 from purser_common.mongo import DuplicateKeyError
-from purser_common.outbox import MAX_PENDING, Publisher, Request, replayed
-from purser_common.testing import Servers, eventually, records
+from purser_common.outbox import MAX_PENDING, RECENT_OPS, Publisher, Request, replayed
+from purser_common.testing import eventually
 
 
 class Recording:
@@ -101,20 +99,32 @@ async def test_a_full_outbox_refuses_further_facts_and_keeps_what_is_there(writt
     assert len((await written.load())["outbox"]) == MAX_PENDING
 
 
-async def test_an_oversize_fact_is_refused_before_anything_is_written(written: Any) -> None:
-    from purser_events.tenant import Customer, CustomerAdded
+async def test_a_full_outbox_takes_facts_again_once_kafka_has_taken_them(written: Any) -> None:
+    document = await written.insert(facts=MAX_PENDING)
+    with pytest.raises(Unavailable):
+        await written.save(document)
+    await written.save(document, facts=0, noted=True)
+    await Publisher(Recording()).publish(written.collection, "c1")
+    document = await written.save(await written.load())
+    assert (document["sequence"], len(document["outbox"])) == (MAX_PENDING + 1, 1)
 
+
+async def test_an_oversize_fact_is_refused_before_anything_is_written(written: Any) -> None:
     document = await written.insert()
-    state = Customer(id="c1", name="x" * 300_000, added_at="2026-01-01T00:00:00Z")
     with pytest.raises(Invalid, match="256 KiB"):
-        await written.outbox.save(
-            written.collection,
-            _stamp(document),
-            {"touched": True},
-            [CustomerAdded(state=state)],
-            _cause(),
-        )
+        await written.save(document, named="x" * 300_000)
     assert (await written.load())["version"] == 1
+    with pytest.raises(Invalid, match="256 KiB"):
+        await written.insert("c2", name="x" * 300_000)
+    assert await written.collection.find_one({"_id": "c2"}) is None
+
+
+async def test_a_document_remembers_its_latest_keyed_calls_and_no_more(written: Any) -> None:
+    document = await written.insert()
+    calls = [Request("user:a", "PUT /v1", f"key-{n}", "digest") for n in range(RECENT_OPS + 5)]
+    for call in calls:
+        document = await written.save(document, request=call)
+    assert [replayed(document, call) for call in calls] == [False] * 5 + [True] * RECENT_OPS
 
 
 async def test_a_repeated_keyed_insert_is_recognised_and_another_body_refused(
@@ -188,57 +198,3 @@ async def test_the_sweeper_finds_what_a_dead_writer_left(written: Any) -> None:
     await publisher.sweep([written.collection], older_than=timedelta(0))
     await eventually(lambda: sender.sent == [1])
     working.cancel()
-
-
-async def test_facts_survive_a_broker_that_is_away_and_arrive_when_it_is_back(
-    written: Any, private_servers: Servers
-) -> None:
-    from purser_common.kafka import provision
-
-    config: settings.Kafka = private_servers.kafka.model_copy(update={"send_timeout_seconds": 2.0})
-    await provision(config)
-    producer = Producer(config)
-    publisher = Publisher(producer)
-    try:
-        await written.insert("before")
-        await publisher.publish(written.collection, "before")
-        await private_servers.stop_kafka()
-        await written.insert("during", facts=2)
-        with pytest.raises(Unavailable):
-            await publisher.publish(written.collection, "during")
-        assert (await written.load("during"))["outbox"]
-        await private_servers.start_kafka()
-
-        async def published() -> bool:
-            try:
-                await publisher.publish(written.collection, "during")
-            except Unavailable:
-                return False
-            return (await written.load("during"))["outbox"] == []
-
-        await eventually(published, within=40)
-    finally:
-        await producer.stop()
-    read = await records(
-        config,
-        "customer.added",
-        until=lambda found: {"before", "during"} <= {_subject(r) for r in found},
-    )
-    own = [json.loads(r.value)["sequence"] for r in read if _subject(r) == "during"]
-    assert list(dict.fromkeys(own)) == [1, 2]
-
-
-def _subject(record: Any) -> str:
-    return str(json.loads(record.value)["subject"]).partition("/")[2]
-
-
-def _stamp(document: dict[str, Any]) -> Any:
-    from purser_common.outbox import Stamp
-
-    return Stamp.of(document)
-
-
-def _cause() -> Any:
-    from purser_common.telemetry import Cause
-
-    return Cause("user:admin", "correlation-1")

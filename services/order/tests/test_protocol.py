@@ -132,6 +132,17 @@ def test_evidence_that_was_pushed_aside_is_adopted_by_the_next_look() -> None:
     assert (purchase.phase, purchase.evidence) == (rules.PLACED, (seen,))
 
 
+def test_evidence_pushed_beside_a_placed_request_is_flagged_by_the_next_look() -> None:
+    other = rules.Evidence("1000202", "reference", NOW, "service:order")
+    placed, _ = rules.answered(sending(), Taken(ORDER), NOW, SECOND)
+    placed = replace(placed, evidence=(*placed.evidence, other))
+    seen = MarketplaceOrder(id=other.order_id, status="submitted")
+    purchase, facts = rules.taken(placed, seen, "reference", NOW, "service:order")
+    assert purchase.phase == rules.DUPLICATE_SUSPECTED
+    assert facts[0].TOPIC == "order.duplicate-suspected"
+    assert rules.adopted(ready(evidence=placed.evidence))[0].phase == rules.DUPLICATE_SUSPECTED
+
+
 def test_a_request_with_evidence_is_never_sent() -> None:
     seen = rules.Evidence(ORDER.id, "reference", NOW, "service:order")
     with pytest.raises(Conflict):

@@ -17,6 +17,23 @@ def _trace_ids(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappi
     return event
 
 
+class _Seldom(logging.Filter):
+    """Passes each message of a logger once in a while: a client tells of every attempt in an outage."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._last: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this message was not told lately."""
+        message = str(record.msg)
+        if record.created - self._last.get(message, 0.0) < self._seconds:
+            return False
+        self._last[message] = record.created
+        return True
+
+
 def configure(service: str, level: str = "INFO") -> None:
     """Send structlog's and the standard library's records to standard output as JSON lines."""
     shared: list[Any] = [
@@ -32,6 +49,10 @@ def configure(service: str, level: str = "INFO") -> None:
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    seldom = _Seldom(60.0)
+    handler.addFilter(
+        lambda record: not record.name.startswith("aiokafka") or seldom.filter(record)
+    )
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder()],

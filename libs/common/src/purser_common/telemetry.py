@@ -1,5 +1,6 @@
 """Traces, and the cause that every change carries from HTTP through the outbox to the last consumer."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,11 +13,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from prometheus_client import Gauge
 
 TRACEPARENT = "traceparent"
 
 _propagator = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer("purser")
+_lag = Gauge("event_loop_lag_seconds", "How late the event loop woke at its last look.")
 
 
 @dataclass(frozen=True)
@@ -69,3 +72,12 @@ def span(name: str, kind: SpanKind = SpanKind.INTERNAL) -> Iterator[Span]:
     """A span under the current one."""
     with _tracer.start_as_current_span(name, kind=kind) as current:
         yield current
+
+
+async def watch_loop(every: float = 1.0) -> None:
+    """Tell how late the event loop wakes, until cancelled. Code that blocks delays heartbeats too."""
+    clock = asyncio.get_running_loop().time
+    while True:
+        due = clock() + every
+        await asyncio.sleep(every)
+        _lag.set(clock() - due)

@@ -18,6 +18,7 @@ from purser_common.errors import Problem, Unavailable
 from purser_common.identity import InternalTokens
 from purser_common.outbox import Outbox, Publisher
 from purser_common.settings import ServiceSettings
+from purser_common.web import ops
 from purser_common.web.app import build
 from purser_common.web.calls import Peer
 
@@ -56,7 +57,7 @@ class Process:
         self.outbox = Outbox(name, self.clock, self.publisher.nudge)
         self._outboxes = [self.database[collection] for collection in outboxes]
         self.broker = kafka.broker(settings.kafka)
-        self._consumes = False
+        self._readers: dict[str, kafka.Reader] = {}
         self._jobs: list[jobs.Job] = []
         self._background: list[Callable[[], Awaitable[None]]] = []
         self._ready = False
@@ -74,10 +75,12 @@ class Process:
 
     def subscribe(self, purpose: str, handle: kafka.Handler, **options: Any) -> None:
         """Consume for a purpose; the group is `<service>.<purpose>`."""
-        self._consumes = True
-        kafka.subscribe(
+        if not self._readers:
+            self.job("kafka.measure", self._measure, every=20.0)
+        group = f"{self.name}.{purpose}"
+        self._readers[group] = kafka.subscribe(
             self.broker,
-            group=f"{self.name}.{purpose}",
+            group=group,
             instance=self.settings.instance,
             handle=handle,
             dead_letters=self.producer,
@@ -97,9 +100,11 @@ class Process:
         self._background.append(run)
 
     def app(self, title: str, description: str, routers: Iterable[APIRouter]) -> FastAPI:
-        """The service's application; with ROLE=worker it answers health and metrics only."""
+        """The service's application; with ROLE=worker it answers health, metrics and operators only."""
         app = build(title, description, lifespan=self._lifespan, ready=self._is_ready)
         app.state.tokens = self.tokens
+        app.state.operators = InternalTokens(self.name, self.settings.identity, (ops.OPERATOR,))
+        app.include_router(ops.router(self._backstage()))
         if self.settings.role != "worker":
             for router in routers:
                 app.include_router(router)
@@ -133,6 +138,20 @@ class Process:
             "unindexed_queries": self._watch.unserved[:20],
         }
 
+    def _backstage(self) -> ops.Backstage:
+        return ops.Backstage(
+            self.name,
+            self.settings.kafka,
+            self.database,
+            self.publisher,
+            self._outboxes,
+            self._readers,
+        )
+
+    async def _measure(self) -> bool:
+        await self._backstage().measure()
+        return False
+
     async def _sweep(self) -> bool:
         await self.publisher.sweep(self._outboxes)
         return False
@@ -153,7 +172,7 @@ class Process:
             await self._stop(tasks)
 
     async def _running(self) -> list[Callable[[], Awaitable[None]]]:
-        running = [self.publisher.run, *self._background]
+        running = [self.publisher.run, telemetry.watch_loop, *self._background]
         clock_url = self.settings.clock_url
         if clock_url and self.settings.environment != "production":
             await self._wait_for(
@@ -162,18 +181,12 @@ class Process:
             running.append(lambda: self.clock.follow(self.http, clock_url))
         if self.works:
             running += [lambda job=job: jobs.run(job) for job in self._jobs]  # type: ignore[misc]
-            if self._consumes:
+            if self._readers:
                 running.append(self._consume)
         return running
 
     async def _consume(self) -> None:
-        while True:
-            try:
-                await self.broker.start()
-                break
-            except kafka.KafkaError as error:
-                _log.warning("consumers wait for Kafka", error=str(error))
-                await asyncio.sleep(2)
+        await kafka.start(self.broker)
         await asyncio.Event().wait()
 
     async def _guard(self, run: Callable[[], Awaitable[None]]) -> None:
@@ -204,7 +217,7 @@ class Process:
                 await asyncio.sleep(0.25)
 
     async def _stop(self, tasks: list["asyncio.Task[None]"]) -> None:
-        if self._consumes and self.works:
+        if self._readers and self.works:
             with contextlib.suppress(kafka.KafkaError, TimeoutError):
                 async with asyncio.timeout(25):
                     await self.broker.stop()

@@ -273,7 +273,9 @@ def taken(
     """An order of this request exists. A second one is flagged, never explained away (I1)."""
     known = {evidence.order_id for evidence in purchase.evidence}
     if order.id in known and purchase.request.order is not None:
-        return purchase, ()
+        # evidence that was pushed beside a placed request has told nobody yet
+        unflagged = len(known) > 1 and purchase.phase != DUPLICATE_SUSPECTED
+        return _duplicate(purchase) if unflagged else (purchase, ())
     seen = purchase
     if order.id not in known:
         found = Evidence(order.id, source, now, by)
@@ -288,6 +290,8 @@ def taken(
 
 def adopted(purchase: Purchase) -> Decision:
     """Evidence was pushed beside the state: the order exists, so the request is placed."""
+    if len(purchase.evidence) > 1:
+        return _duplicate(purchase)
     first = purchase.evidence[0]
     order = MarketplaceOrder(id=first.order_id, status="submitted")
     request = purchase.request.model_copy(update={"order": order, "failure": None})

@@ -1,0 +1,1 @@
+"""Exhaustive searches of the protocols, on the code's own decisions."""
