@@ -38,6 +38,12 @@ async def test_a_purchase_is_seen_by_an_outside_consumer_under_one_trace(
     expected = ("license.change-requested", "order.placed", "order.completed", "license.purchased")
     assert {f"purser.{name}.v1" for name in expected} <= types
     assert {one["traceparent"].split("-")[1] for one in facts} == {TRACE}
+
+    def heard() -> set[str]:
+        found = system.get("/v1/audit-records", request_id=done["id"])["items"]
+        return {one["trace_id"] for one in found if one["type"] == "purser.license.purchased.v1"}
+
+    await eventually(lambda: heard() == {TRACE}, within=20)
     bought = next(one for one in facts if one["type"] == "purser.license.purchased.v1")
     assert bought["tenantid"] == shop.tenant["id"]
     assert bought["data"]["quantity_before"] == 0

@@ -118,7 +118,6 @@ def subscribe(
         heartbeat_interval_ms=5_000,
         max_poll_interval_ms=300_000,
         rebalance_timeout_ms=60_000,
-        fetch_max_wait_ms=1_000,
         no_reply=True,
         batch=batch,
         batch_timeout_ms=100,
