@@ -20,7 +20,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import Counter
 from pydantic import ValidationError
 
-from purser_common import logs, settings, telemetry
+from purser_common import crash, logs, settings, telemetry
 from purser_common.errors import Unavailable, VersionConflict
 from purser_common.mongo import PyMongoError, is_away
 from purser_events.envelope import TYPE_HEADER, Envelope, Fact
@@ -284,7 +284,7 @@ class Reader:
     async def _together(self, envelopes: Sequence[Envelope[Any]]) -> bool:
         try:
             with telemetry.continued(f"{self._group} batch", None):
-                await self._handle(envelopes)
+                await self._effect(envelopes)
         except Exception as error:  # noqa: BLE001  one by one, the bad record shows
             if _is_outage(error):
                 await self._wait(error)
@@ -297,7 +297,7 @@ class Reader:
     async def _one(self, record: ConsumerRecord[Any, Any], envelope: Envelope[Any]) -> None:
         try:
             with telemetry.continued(f"{self._group} {envelope.type}", envelope.traceparent):
-                await self._handle((envelope,))
+                await self._effect((envelope,))
         except Exception as error:
             if _is_outage(error):
                 await self._wait(error)
@@ -311,6 +311,11 @@ class Reader:
         else:
             _handled.labels(envelope.type, "handled").inc()
         self._failures = self._outage = 0
+
+    async def _effect(self, envelopes: Sequence[Envelope[Any]]) -> None:
+        crash.point("consumer.before_effect")
+        await self._handle(envelopes)
+        crash.point("consumer.effect_done")
 
     async def _wait(self, error: Exception) -> None:
         """An outage waits at this record; it never pours a topic into the dead letters."""
@@ -358,6 +363,7 @@ class Reader:
             )
         except Unavailable as outage:
             await self._wait(outage)
+        crash.point("consumer.dead_letter_acknowledged")
         _dead.labels(self._group).inc()
         _handled.labels("poison", "put_aside").inc()
 

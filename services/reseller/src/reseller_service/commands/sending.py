@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from purser_common import logs
+from purser_common import crash, logs
 from purser_common.errors import Problem, Unavailable
 from purser_common.outbox import Loaded
 from purser_events.reseller import Reseller
@@ -77,18 +77,22 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
     account = await hop.resellers.account(reseller_id)
     headers, reason = await _clearance(hop, account)
     fenced = hop.fenced()
+    crash.point("reseller.send.cleared")
     await hop.egress.open(attempt, reseller_id, hop.now(), fenced)
+    crash.point("reseller.send.noted")
     if hop.now() > attempt.send_by:
         reason = "too_late"
     if headers is None or reason is not None:
         outcome = rules.not_sent(reason or "no_token", fenced)
     else:
         outcome = await hop.sender.send(account, headers, order, fenced)
+    crash.point("reseller.send.answered")
     _log.info("attempt", attempt=attempt.id, sent=outcome.sent, status=outcome.status)
     try:
         await hop.egress.settle(attempt, outcome)
     except Unavailable:
         hop.keep(lambda: hop.egress.settle(attempt, outcome))
+    crash.point("reseller.send.stored")
     return outcome
 
 
@@ -111,6 +115,7 @@ async def close_attempt(hop: Hop, attempt_id: str) -> Outcome:
     rules.attempt_id(attempt_id)
     closed = Outcome(sent="no", reason="closed before it was sent", closed=True)
     if await hop.egress.close(attempt_id, hop.now(), closed):
+        crash.point("reseller.closure.inserted")
         return closed
     outcome, fenced = await hop.egress.outcome(attempt_id)
     return outcome or rules.lost(fenced)
