@@ -14,8 +14,6 @@ from purser_common.clock import real_now
 from purser_common.settings import load
 from purser_common.web import Process
 
-LEASE = timedelta(seconds=15)
-
 
 def build(settings: Settings) -> FastAPI:
     """Wire the service."""
@@ -35,6 +33,7 @@ def build(settings: Settings) -> FastAPI:
     tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))
     marketplace = clients.Marketplace(reseller, process.http)
     desk = Desk(requests, resellers, tenants, marketplace, process.clock.now, real_now)
+    lease = timedelta(seconds=settings.lease_seconds)
     counter = Counter(
         requests,
         accounts,
@@ -43,7 +42,7 @@ def build(settings: Settings) -> FastAPI:
         _times(settings),
         real_now,
         asyncio.sleep,
-        jobs.keeper(requests, LEASE, real_now),
+        jobs.keeper(requests, lease, real_now),
     )
     post = Post(
         requests,
@@ -51,7 +50,7 @@ def build(settings: Settings) -> FastAPI:
         store.Orders(process.database, process.outbox),
         connections,
         marketplace,
-        LEASE,
+        lease,
         timedelta(seconds=settings.verify_seconds),
         timedelta(seconds=settings.sweep_seconds),
         timedelta(seconds=settings.verify_every_seconds),
@@ -69,7 +68,7 @@ def build(settings: Settings) -> FastAPI:
 def _times(settings: Settings) -> Times:
     return Times(
         timedelta(seconds=settings.send_within_seconds),
-        LEASE,
+        timedelta(seconds=settings.lease_seconds),
         timedelta(seconds=settings.retry_seconds),
     )
 

@@ -8,6 +8,7 @@ from order_service.commands.ports import Marketplace, Requests, Resellers, Tenan
 from order_service.domain import purchase as rules
 from order_service.domain.offers import Quote, Terms
 from order_service.domain.purchase import Purchase
+from purser_common import crash
 from purser_common.errors import Conflict, FieldError, Invalid
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
@@ -80,7 +81,10 @@ async def request_purchase(
     rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
     state = _state(desk, want, tenant, connection, terms, caller, request.id())
     purchase, facts = rules.requested(state, cause.correlation_id, traceparent(), desk.real_now())
-    return await desk.requests.insert(purchase, facts, cause, request)
+    crash.point("order.request.accepted")
+    inserted = await desk.requests.insert(purchase, facts, cause, request)
+    crash.point("order.request.written")
+    return inserted
 
 
 async def _connected(

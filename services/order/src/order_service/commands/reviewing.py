@@ -6,6 +6,7 @@ from datetime import timedelta
 from order_service.commands.watching import Post, order_shown
 from order_service.domain import review
 from order_service.domain.purchase import Decision, Purchase
+from purser_common import crash
 from purser_common.errors import Conflict, FieldError, Invalid, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
@@ -45,9 +46,11 @@ async def settle_review(
             return loaded
         purchase, facts = await _decision(post, quarantine, settlement, caller, loaded.state)
         try:
-            return await post.requests.save(loaded, purchase, facts, cause, request)
+            settled = await post.requests.save(loaded, purchase, facts, cause, request)
         except VersionConflict:
             continue
+        crash.point("order.review.decided")
+        return settled
     raise Conflict("the request keeps changing; read it again and decide again", code="busy")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from order_service.commands.ports import Accounts, Requests, Resellers, Tenants
 from order_service.domain import purchase as rules
 from order_service.domain.purchase import Answer, Purchase, Taken
+from purser_common import crash
 from purser_common.errors import Conflict, NotFound, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
@@ -90,6 +91,7 @@ async def _objection(counter: Counter, purchase: Purchase, cause: Cause) -> tupl
 
 
 async def _send(counter: Counter, loaded: Loaded[Purchase], cause: Cause) -> Loaded[Purchase]:
+    crash.point("order.send.cleared")
     now = counter.real_now()
     try:
         intent = rules.start_sending(
@@ -98,11 +100,13 @@ async def _send(counter: Counter, loaded: Loaded[Purchase], cause: Cause) -> Loa
     except Conflict:
         return await _link_evidence(counter, loaded, cause)
     sending = await counter.requests.save(loaded, intent, (), cause)
+    crash.point("order.send.intent_written")
     await counter.accounts.watch(intent.request.reseller_id, now)
     async with counter.keeping(intent.id):
         answer = await counter.resellers.send(sending.state, order_of(sending.state), cause)
         if answer is None:
             answer = await _closed(counter, sending.state, cause)
+        crash.point("order.send.answered")
         return await record_answer(counter, sending.state, answer, cause)
 
 
@@ -121,6 +125,7 @@ async def recover_next(counter: Counter) -> Loaded[Purchase] | None:
     cause = cause_of(loaded.state)
     with continued("order.recover", loaded.state.traceparent):
         answer = await counter.resellers.close(loaded.state, cause)
+        crash.point("order.recover.closed")
         return await record_answer(counter, loaded.state, answer, cause)
 
 
@@ -151,6 +156,7 @@ async def record_answer(
             if purchase == current.state:
                 return current
             saved = await counter.requests.save(current, purchase, facts, cause)
+            crash.point("order.send.recorded")
             if purchase.phase == rules.VERIFYING:
                 # a sweep that failed meanwhile would keep the account for its whole lease
                 await counter.accounts.watch(purchase.request.reseller_id, counter.real_now())

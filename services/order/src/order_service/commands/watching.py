@@ -11,6 +11,7 @@ from order_service.domain import review
 from order_service.domain.following import next_read
 from order_service.domain.offers import Seen
 from order_service.domain.purchase import Evidence, Purchase
+from purser_common import crash
 from purser_common.errors import NotFound, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
@@ -49,6 +50,7 @@ async def _follow(post: Post, loaded: Loaded[Purchase]) -> Loaded[Purchase]:
     purchase, request = loaded.state, loaded.state.request
     assert request.order is not None  # noqa: S101  a placed request has its order
     seen = await post.marketplace.order(request.reseller_id, request.order.id)
+    crash.point("order.follow.read")
     cause = cause_of(purchase)
     if seen.order.status == "completed":
         for subscription_id in seen.subscription_ids:
@@ -57,7 +59,9 @@ async def _follow(post: Post, loaded: Loaded[Purchase]) -> Loaded[Purchase]:
             )
             if seats is not None and seats >= request.quantity:
                 done, facts = rules.completed(purchase, seen.order, subscription_id, seats)
-                return await post.requests.save(loaded, done, facts, cause)
+                written = await post.requests.save(loaded, done, facts, cause)
+                crash.point("order.follow.completed")
+                return written
     due_at = post.real_now() + next_read(purchase.reads)
     followed, facts = rules.followed(purchase, seen.order, due_at)
     return await post.requests.save(loaded, followed, facts, cause)
@@ -74,6 +78,7 @@ async def sweep_next(post: Post) -> bool:
     starts = [p.state.attempts[0].started_at for p in watched if p.state.attempts]
     since = min([*starts, swept_at or began]) - OVERLAP
     listed = await post.marketplace.listed(reseller_id, since)
+    crash.point("order.sweep.listed")
     await _account_for(post, reseller_id, listed)
     control = await post.requests.newest_order(reseller_id)
     conclusive = control is None or any(order_id == control for order_id, _, _ in listed)
@@ -112,6 +117,7 @@ async def _linked(post: Post, reseller_id: str, seen: Seen) -> bool:
         try:
             with continued("order.link", purchase.traceparent):
                 await post.requests.save(found, purchase, facts, cause_of(purchase))
+            crash.point("order.sweep.linked")
             return True
         except VersionConflict:
             found = await post.requests.load(found.state.id)
@@ -161,6 +167,7 @@ async def _note_absence(post: Post, reseller_id: str, began: datetime, conclusiv
         try:
             with continued("order.look", purchase.traceparent):
                 await post.requests.save(loaded, looked, facts, cause_of(purchase))
+            crash.point("order.sweep.noted")
         except VersionConflict:
             continue  # somebody learned something meanwhile; the next sweep looks again
     return waiting
