@@ -162,11 +162,14 @@ def _points() -> tuple[CrashPoint, ...]:
 def _point(first: str, second: str, recovers: str) -> CrashPoint:
     name, reached, ends = first.split(" | ")
     usual, *others = ends.split(", ")
+    place, persisted, visible = second.split(" | ")
     return CrashPoint(
         name,
         dict(pair.split(": ") for pair in reached.split(", ")),
         dict.fromkeys(HOWS, usual) | dict(pair.split(": ") for pair in others),
-        *second.split(" | "),
+        place,
+        persisted,
+        visible,
         recovers,
     )
 
