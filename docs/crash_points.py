@@ -77,16 +77,16 @@ reseller.send.stored | reseller: purchase | completed
 reseller.closure.inserted | reseller: abandoned | completed
     an attempt that never came is closed, the order service has no answer | attempt closed | delay
     closure is asked again and answers the same
-outbox.read | tenant-connection: keyed, order: purchase | completed
+outbox.read | tenant-connection: keyed | completed
     pending facts are read, none is sent | outbox full | delay
     the sweeper, or the next writer
 outbox.sent_some | order: purchase | completed
     k of m facts are acknowledged, the rest is not sent | outbox full | duplicates on Kafka
     all are sent again; readers drop what they have by id or sequence
-outbox.acknowledged | tenant-connection: keyed, order: purchase | completed
+outbox.acknowledged | tenant-connection: keyed | completed
     all facts are acknowledged, none is removed | outbox full | duplicates on Kafka
     all are sent again; readers drop what they have by id or sequence
-outbox.removed | tenant-connection: keyed, order: purchase | completed
+outbox.removed | tenant-connection: keyed | completed
     what was acknowledged is removed | outbox empty | none
     nothing is left to do
 consumer.before_effect | audit: keyed, subscription: mirrored | completed

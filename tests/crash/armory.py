@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stack import Stack
 
+from crash.second import SecondWorker
 from purser_common.crash import Arming
 
 STOPPED_FOR = 3.0
@@ -89,16 +90,21 @@ def settle(stack: Stack, program: str) -> None:
         time.sleep(max(0.1, min(SETTLED - age, 1.0)))
 
 
-def recover(stack: Stack, hit: Hit) -> float:
+def recover(stack: Stack, second: SecondWorker | None, hit: Hit) -> float:
     """Wait for a killed program, continue a stopped one; returns the seconds until it serves again."""
-    if hit.how == "kill":
+    ready = lambda: stack.is_ready(hit.program)  # noqa: E731
+    if second is not None and hit.pid == second.pid:
+        ready = second.is_ready
+        if hit.how == "kill":
+            second.start()
+    elif hit.how == "kill":
         _until(lambda: stack.pid(hit.program) not in (0, hit.pid), f"{hit.program} stays away")
-        _until(lambda: stack.is_ready(hit.program), f"{hit.program} is not ready again")
-    elif hit.how == "stop":
-        _until(lambda: _state(hit.pid) == "T", f"{hit.program} did not stop", within=10)
+    if hit.how == "stop":
+        _until(lambda: _state(hit.pid) == "T", f"{hit.program} did not stop")
         time.sleep(STOPPED_FOR)
         os.kill(hit.pid, signal.SIGCONT)
-        _until(lambda: stack.is_ready(hit.program), f"{hit.program} does not go on")
+    if hit.how != "raise":
+        _until(ready, f"{hit.program} is not ready again")
     return time.time() - hit.at
 
 

@@ -15,11 +15,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from armory import Armory
 from conftest import MARKETPLACE, Shop, System
 from pymongo import MongoClient
 from stack import Stack
-from watch import Watch
+
+from crash.armory import Armory
+from crash.watch import Watch
 
 PATIENCE = 150.0
 OPEN = ("placing", "uncertain", "placed")

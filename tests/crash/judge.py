@@ -2,11 +2,17 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
-from flows import Site
-from watch import Record
+from crash_points import POINTS
+
+from crash.armory import Hit
+from crash.flows import BUYING, Site
+from crash.watch import Record
+
+if TYPE_CHECKING:
+    from crash.matrix import Strike
 
 Json = dict[str, Any]
 AGGREGATES = {
@@ -33,6 +39,23 @@ def judge(site: Site, within: float = 90.0) -> list[str]:
         if not wrong or time.monotonic() > deadline:
             return wrong
         time.sleep(1)
+
+
+def endings(strikes: Sequence["Strike"], hits: Sequence[Hit]) -> Iterator[str]:
+    """Flows that ended otherwise than the crashes on their way allow."""
+    ends = {(point.name, how): end for point in POINTS for how, end in point.ends.items()}
+    for strike in strikes:
+        cell, error = strike.cell, strike.flow.exception()
+        if error is not None:
+            yield f"{cell}: {error or type(error).__name__}"
+            continue
+        allowed = {cell.end, "needs_review" if cell.flow == "absent" else "completed"}
+        if cell.flow in BUYING:
+            met = [hit for hit in hits if strike.began <= hit.at <= strike.ended]
+            allowed |= {ends[hit.point, hit.how] for hit in met}
+        if strike.flow.result() not in allowed:
+            told = f"ended {strike.flow.result()}, not {' or '.join(sorted(allowed))}"
+            yield f"{cell}: {cell.flow} {told}"
 
 
 def _wrong(site: Site) -> Iterator[str]:
