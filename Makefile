@@ -15,7 +15,7 @@ BIN := .venv/bin
 STACK := $(BIN)/python deploy/local/stack.py
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml sandbox/pyproject.toml cli/pyproject.toml))
 UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv --quiet pip install --compile-bytecode
-CRASHES := PYTHONPATH=tests:tests/integration:docs:deploy/local $(BIN)/python -m crash
+CRASHES := PYTHONPATH=tests:docs:deploy/local $(BIN)/python -m crash
 PARALLEL := $(MAKE) --silent --no-print-directory -j2
 
 help: ## show this list
@@ -47,7 +47,7 @@ check: .venv/dev.stamp ## everything else that CI holds: style, format, types, g
 	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
 	step "style" $(BIN)/ruff check .; \
 	step "format" $(BIN)/ruff format --check .; \
-	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local conftest.py; \
+	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash conftest.py; \
 	step "generated files" current; \
 	step "crashes while sending" $(MAKE) --no-print-directory crash CRASH=--sending; \
 	exit $$failed

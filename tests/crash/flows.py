@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from conftest import MARKETPLACE, Shop, System
+from integration.conftest import MARKETPLACE, Shop, System
 from pymongo import MongoClient
 from stack import Stack
 

@@ -9,8 +9,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conftest import TIMES
 from crash_points import HOWS, POINTS
+from integration.conftest import TIMES
 from ports import Ports
 from stack import Stack
 
