@@ -7,7 +7,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 PYTEST ?=
-CRASH ?=
+CELLS ?=
 MAKE_STARTED ?= $(shell date +%s)
 export MAKE_STARTED := $(MAKE_STARTED)
 
@@ -34,9 +34,9 @@ test: ## run every test on real servers; PYTEST="-k name" gives pytest more argu
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(BIN)/pytest $(PYTEST)
 
-crash: ## crash every process at every named point, 10 times in each way; CRASH="--rounds 1 --only order"
+crash: ## crash every process at every named point, 10 times in each way; CELLS="--rounds 1 --only order"
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
-	@$(CRASHES) $(CRASH)
+	@$(CRASHES) $(CELLS)
 
 check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
 	@failed=0; \
@@ -49,7 +49,7 @@ check: .venv/dev.stamp ## everything else that CI holds: style, format, types, g
 	step "format" $(BIN)/ruff format --check .; \
 	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash conftest.py; \
 	step "generated files" current; \
-	step "crashes while sending" $(MAKE) --no-print-directory crash CRASH=--sending; \
+	step "crashes while sending" $(MAKE) --no-print-directory crash CELLS=--sending; \
 	exit $$failed
 
 docs: .venv/dev.stamp ## write the generated parts of the documentation and of the contracts

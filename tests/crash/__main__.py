@@ -1,8 +1,8 @@
 """The crash matrix: every crash point in every way, on real processes, judged one by one.
 
     make crash                                 every cell 10 times
-    make crash CRASH="--rounds 1 --only order.send"
-    make crash CRASH=--sending                 the sending points once, killed (part of `make check`)
+    make crash CELLS="--rounds 1 --only order.send"
+    make crash CELLS=--sending                 the sending points once, killed (part of `make check`)
 
 Ends with 1 when a cell was not reached as often as wanted or anything is wrong.
 """
