@@ -43,7 +43,6 @@ def judge(site: Site, within: float = 90.0) -> list[str]:
 
 def endings(strikes: Sequence["Strike"], hits: Sequence[Hit]) -> Iterator[str]:
     """Flows that ended otherwise than the crashes on their way allow."""
-    ends = {(point.name, how): end for point in POINTS for how, end in point.ends.items()}
     for strike in strikes:
         cell, error = strike.cell, strike.flow.exception()
         if error is not None:
@@ -52,10 +51,26 @@ def endings(strikes: Sequence["Strike"], hits: Sequence[Hit]) -> Iterator[str]:
         allowed = {cell.end, "needs_review" if cell.flow == "absent" else "completed"}
         if cell.flow in BUYING:
             met = [hit for hit in hits if strike.began <= hit.at <= strike.ended]
-            allowed |= {ends[hit.point, hit.how] for hit in met}
+            allowed |= {end for hit in met for end in _ends(hit, strike, strikes)}
         if strike.flow.result() not in allowed:
             told = f"ended {strike.flow.result()}, not {' or '.join(sorted(allowed))}"
             yield f"{cell}: {cell.flow} {told}"
+
+
+def _ends(hit: Hit, strike: "Strike", strikes: Sequence["Strike"]) -> set[str]:
+    """How a flow may end that met this crash: as its point says, and when others were on their way
+    too, as any point of the program says that was killed, for any of them may have been hit there."""
+    others = (
+        one.cell.flow in BUYING and one.began <= hit.at <= one.ended
+        for one in strikes
+        if one is not strike
+    )
+    somewhere = hit.how == "kill" and any(others)
+    return {
+        point.ends[hit.how]
+        for point in POINTS
+        if point.name == hit.point or (somewhere and hit.program in point.reached)
+    }
 
 
 def _wrong(site: Site) -> Iterator[str]:
