@@ -1,17 +1,20 @@
 """Crash points: nothing without an arming, one crash with one, and a hit on disk before it."""
 
+import asyncio
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from purser_common import crash, settings
+from purser_common.outbox import Publisher
 from purser_common.testing import eventually
 
 POINT = "order.send.cleared"
@@ -126,6 +129,37 @@ def test_of_two_processes_one_crashes(traps: Traps) -> None:
     for process in both:
         process.communicate(timeout=30)
     assert sorted(process.returncode for process in both) == [-signal.SIGKILL, 0]
+
+
+async def test_a_publisher_outlives_what_nobody_expects_and_sends_at_the_next_sweep(
+    written: Any, traps: Traps
+) -> None:
+    sent: list[str] = []
+
+    class Kafka:
+        async def send(self, topic: str, key: str, value: bytes, headers: Any) -> None:
+            sent.append(key)
+
+    publisher = Publisher(Kafka())
+    running = asyncio.create_task(publisher.run())
+    await written.insert("c1")
+    traps.arm("raise", point="outbox.read", program="test")
+    crash.arm("test", settings.Crash(armed=traps.armed, hits=traps.hits))
+    try:
+        await publisher.sweep([written.collection], older_than=timedelta(0))
+        await eventually(traps.hit)
+        assert sent == []
+
+        async def swept() -> bool:
+            await publisher.sweep([written.collection], older_than=timedelta(0))
+            return sent == ["c1"]
+
+        await eventually(swept)
+        assert not running.done()
+    finally:
+        crash.arm("test", None)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 @pytest.mark.parametrize("line", ["kill order", '{"id": "1"}', '{"how": "explode"}'])
