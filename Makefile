@@ -3,10 +3,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test models check docs reset lock .tools/servers
+.PHONY: help setup run demo test models crash check docs reset lock .tools/servers
 
 PYTHON ?= python3
 PYTEST ?=
+CELLS ?=
 MAKE_STARTED ?= $(shell date +%s)
 export MAKE_STARTED := $(MAKE_STARTED)
 
@@ -14,6 +15,7 @@ BIN := .venv/bin
 STACK := $(BIN)/python deploy/local/stack.py
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml sandbox/pyproject.toml cli/pyproject.toml))
 UV := VIRTUAL_ENV=$(CURDIR)/.venv $(BIN)/uv --quiet pip install --compile-bytecode
+CRASHES := PYTHONPATH=tests:docs:deploy/local $(BIN)/python -m crash
 PARALLEL := $(MAKE) --silent --no-print-directory -j2
 
 help: ## show this list
@@ -36,6 +38,10 @@ test: ## run every test on real servers; PYTEST="-k name" gives pytest more argu
 models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does; takes hours
 	@MODELS=large $(BIN)/pytest tests/models $(PYTEST)
 
+crash: ## crash every process at every named point, 10 times in each way; CELLS="--rounds 1 --only order"
+	@$(PARALLEL) .venv/dev.stamp .tools/servers
+	@$(CRASHES) $(CELLS)
+
 check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
 	@failed=0; \
 	step() { echo "== $$1"; "$${@:2}" || { echo "check failed: $$1"; failed=1; }; }; \
@@ -45,8 +51,9 @@ check: .venv/dev.stamp ## everything else that CI holds: style, format, types, g
 	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
 	step "style" $(BIN)/ruff check .; \
 	step "format" $(BIN)/ruff format --check .; \
-	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local conftest.py benchmarks; \
+	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash conftest.py benchmarks; \
 	step "generated files" current; \
+	step "crashes while sending" $(MAKE) --no-print-directory crash CELLS=--sending; \
 	exit $$failed
 
 docs: .venv/dev.stamp ## write the generated parts of the documentation and of the contracts

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crash_points import HOWS, POINTS
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -180,6 +181,23 @@ def events() -> str:
     return "\n".join(lines) + "\n"
 
 
+def crash_points() -> str:
+    """The table of all crash points, and what each way to crash there comes to."""
+    lines = ["# Crash points", "", GENERATED, ""]
+    lines += ["`make crash` reaches every point in every way and judges what comes of it:", ""]
+    lines += [f"- `{how}`: {what}." for how, what in HOWS.items()]
+    columns = ("point", "what has happened", "on disk", "what recovers", "visible")
+    lines += ["", *table(*columns, "reached in, by", "which ends")]
+    for point in POINTS:
+        reached = ", ".join(f"{program}: {flow}" for program, flow in point.reached.items())
+        ends = list(dict.fromkeys(point.ends.values()))
+        told = ends if len(ends) == 1 else [f"{how}: {end}" for how, end in point.ends.items()]
+        cells = (point.place, point.persisted, point.recovers, point.visible, reached)
+        lines.append(row(f"`{point.name}`", *cells, ", ".join(told).replace("_", " ")))
+    lines += ["", "[Why they are in the code](../adr/0011-crash-points.md)"]
+    return "\n".join(lines) + "\n"
+
+
 def asyncapi(service: Service) -> Json:
     """AsyncAPI 3 of what a service publishes and consumes."""
     read = [BY_NAME[name] for names in service.consumes.values() for name in names]
@@ -282,6 +300,7 @@ def generated() -> Files:
     known = services()
     files = schemas()
     files["docs/reference/events.md"] = events()
+    files["docs/reference/crash-points.md"] = crash_points()
     for service in known:
         files[f"docs/reference/asyncapi/{service.name}.json"] = dumped(asyncapi(service))
         if service.openapi is not None:

@@ -50,6 +50,19 @@ async def test_a_failed_handshake_is_not_sent():
     assert connections == 1
 
 
+async def test_the_sender_is_told_when_the_whole_request_has_left(serving, answer_of):
+    left = asyncio.Event()
+
+    async def answer_afterwards(reader, writer):
+        await left.wait()
+        writer.write(answer_of(201, b'{"id": "1"}'))
+
+    server = await serving(answer_afterwards)
+    sent = await send_order_once(server.url, HEADERS, BODY, answer_within=5, on_sent=left.set)
+
+    assert (sent.outcome, sent.status) == ("yes", 201)
+
+
 async def test_a_server_that_takes_the_order_and_hangs_up_leaves_it_unknown(serving):
     async def hang_up(reader, writer):
         writer.close()

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from purser_common import logs, telemetry
+from purser_common import crash, logs, telemetry
 from purser_common.clock import Clock, real_now
 from purser_common.errors import Invalid, Unavailable, VersionConflict
 from purser_common.mongo import Collection, Document, Index, PyMongoError, ReturnDocument, is_away
@@ -317,6 +317,8 @@ class Publisher:
             except (Unavailable, PyMongoError) as error:
                 # The entries stay in their document; the sweeper comes back for them.
                 _log.warning("facts wait", collection=collection.name, error=str(error))
+            except Exception:  # noqa: BLE001  one bad document must not end the process over and over
+                _log.exception("facts not published", collection=collection.name)
             self._taken.discard(document)
             if document in self._again:
                 self._again.discard(document)
@@ -333,8 +335,11 @@ class Publisher:
         acked = 0
         try:
             for entry in entries:
+                if acked:
+                    crash.point("outbox.sent_some")
                 await self._send(entry)
                 acked = entry["seq"]
+            crash.point("outbox.acknowledged")
         finally:
             if acked:
                 await self._remove(collection, id, acked)
@@ -344,6 +349,7 @@ class Publisher:
         headers = [("content-type", CONTENT_TYPE.encode()), (TYPE_HEADER, entry["type"].encode())]
         if entry.get("traceparent"):
             headers.append((telemetry.TRACEPARENT, entry["traceparent"].encode()))
+        crash.point("outbox.read")
         await self._sender.send(entry["topic"], entry["key"], entry["value"], headers)
         _published.labels(entry["topic"]).inc()
 
@@ -354,6 +360,7 @@ class Publisher:
         )
         if not done.matched_count:
             await collection.update_one({"_id": id}, gone)
+        crash.point("outbox.removed")
 
     async def sweep(
         self, collections: Iterable[Collection], older_than: timedelta = timedelta(seconds=3)

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -47,6 +47,13 @@ class Keys(BaseModel):
     active: str | None = None
 
 
+class Crash(BaseModel):
+    """Where armings of crash points are read and their hits are kept (tests only)."""
+
+    armed: Path
+    hits: Path
+
+
 class ServiceSettings(BaseSettings):
     """What every service is told. A bad value stops the process with one clear line."""
 
@@ -64,6 +71,14 @@ class ServiceSettings(BaseSettings):
     mongo: Mongo
     kafka: Kafka = Kafka()
     identity: Identity
+    crash: Crash | None = None
+
+    @field_validator("crash")
+    @classmethod
+    def _never_in_production(cls, crash: Crash | None, info: ValidationInfo) -> Crash | None:
+        if crash is not None and info.data.get("environment", "production") == "production":
+            raise ValueError("crash points cannot be armed with ENVIRONMENT=production")
+        return crash
 
 
 S = TypeVar("S", bound=BaseSettings)

@@ -6,7 +6,7 @@ Nothing here repeats: no retry, no redirect, no renewal of a token. What cannot 
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -81,13 +81,15 @@ async def send_order_once(
     *,
     answer_within: float = 180.0,
     tls: ssl.SSLContext | None = None,
+    on_sent: Callable[[], None] | None = None,
 ) -> Sent:
     """One POST on a connection of its own; the answer may take `answer_within` seconds.
 
+    `on_sent` is told when the whole request has left, before an answer is waited for.
     Never raises for what the network or the marketplace does. When the calling task is cancelled
     the cancellation is passed on, and the outcome is to be taken as unknown.
     """
-    sending = _Sending()
+    sending = _Sending(on_sent)
     try:
         async with asyncio.timeout(_CONNECT_WITHIN + answer_within):
             return await sending.post(url, headers, body, answer_within, tls)
@@ -99,12 +101,15 @@ async def send_order_once(
 class _Sending:
     """Watches one request, so that an error can be told from before and after the first byte."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_sent: Callable[[], None] | None) -> None:
         self.begun = False
+        self._on_sent = on_sent
 
     async def watch(self, event: str, _info: Mapping[str, Any]) -> None:
         if event == "http11.send_request_headers.started":
             self.begun = True
+        elif event == "http11.send_request_body.complete" and self._on_sent is not None:
+            self._on_sent()
 
     async def post(
         self,

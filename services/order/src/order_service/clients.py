@@ -11,6 +11,7 @@ import httpx
 
 from order_service.domain.offers import Listed, OrderedLine, Permission, Quote, Seen, Terms
 from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Taken, Unknown
+from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
@@ -92,7 +93,11 @@ class Resellers:
             "Purser-Send-By": purchase.attempt.send_by.isoformat(),
         }
         sent = await placing.send_order_once(
-            url, headers, json.dumps(order).encode(), answer_within=self._answer_within
+            url,
+            headers,
+            json.dumps(order).encode(),
+            answer_within=self._answer_within,
+            on_sent=lambda: crash.point("order.send.left"),
         )
         if sent.outcome == "no":
             return NotSent("the reseller service is away")

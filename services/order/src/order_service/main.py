@@ -16,8 +16,6 @@ from purser_common.clock import real_now
 from purser_common.settings import load
 from purser_common.web import Process
 
-LEASE = timedelta(seconds=15)
-
 
 def build(settings: Settings) -> FastAPI:
     """Wire the service."""
@@ -49,6 +47,7 @@ def build(settings: Settings) -> FastAPI:
         process.clock.now,
         real_now,
     )
+    lease = timedelta(seconds=settings.lease_seconds)
     counter = Counter(
         requests,
         accounts,
@@ -59,7 +58,7 @@ def build(settings: Settings) -> FastAPI:
         _times(settings),
         real_now,
         asyncio.sleep,
-        jobs.keeper(requests.extend, LEASE, real_now),
+        jobs.keeper(requests.extend, lease, real_now),
     )
     post = Post(
         requests,
@@ -69,12 +68,12 @@ def build(settings: Settings) -> FastAPI:
         clients.Marketplace(reseller, process.http, for_reconciling=True),
         resellers,
         _pauses(settings),
-        LEASE,
-        jobs.keeper(accounts.extend, LEASE, real_now),
+        lease,
+        jobs.keeper(accounts.extend, lease, real_now),
         process.clock.now,
         real_now,
     )
-    lookout = Lookout(requests, marketplace, LEASE, real_now)
+    lookout = Lookout(requests, marketplace, lease, real_now)
     sender = jobs.declare(process, counter, lookout, post)
     routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
@@ -85,7 +84,7 @@ def build(settings: Settings) -> FastAPI:
 def _times(settings: Settings) -> Times:
     return Times(
         timedelta(seconds=settings.send_within_seconds),
-        LEASE,
+        timedelta(seconds=settings.lease_seconds),
         timedelta(seconds=settings.retry_seconds),
     )
 

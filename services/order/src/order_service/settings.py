@@ -25,6 +25,9 @@ class Settings(ServiceSettings):
         default=1_800.0,
         description="Q: how long after Send-By an order may still arrive or become listed.",
     )
+    lease_seconds: float = Field(
+        default=15.0, description="How long a process keeps what it has claimed; saves work only."
+    )
     retry_seconds: float = Field(
         default=5.0, description="Pause before a refused send is repeated."
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
@@ -72,6 +73,7 @@ async def refresh_next(reader: Reader) -> bool:
     refresh = await reader.refreshes.claim(reader.lease)
     if refresh is None:
         return False
+    crash.point("subscription.refresh.claimed")
     with continued("subscription.refresh", refresh.traceparent):
         try:
             await _refresh(reader, refresh)
@@ -89,6 +91,7 @@ async def _refresh(reader: Reader, refresh: Refresh) -> None:
         await read_subscription(
             reader, refresh.reseller_id, refresh.marketplace_subscription_id, cause
         )
+        crash.point("subscription.refresh.mirrored")
         await reader.refreshes.done(refresh, None)
         return
     ids = await reader.marketplace.subscription_ids(
@@ -128,6 +131,7 @@ async def read_subscription(
         }
     )
     before = await reader.mirror.find(id)
+    crash.point("subscription.refresh.read")
     facts = domain.observed(before.state if before else None, state)
     if before is None:
         return await reader.mirror.insert(state, facts, cause)

@@ -27,7 +27,7 @@ def build(settings: Settings) -> FastAPI:
         refreshes,
         clients.Marketplace(process.peer("reseller", settings.reseller_url), process.http),
         clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url)),
-        timedelta(seconds=60),
+        timedelta(seconds=settings.lease_seconds),
         timedelta(seconds=settings.refresh_seconds),
         process.clock.now,
         real_now,

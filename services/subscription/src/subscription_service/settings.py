@@ -11,6 +11,9 @@ class Settings(ServiceSettings):
     reseller_url: str
     tenant_connection_url: str
     refresh_seconds: float = Field(default=900.0, description="Pause between full reads.")
+    lease_seconds: float = Field(
+        default=60.0, description="How long a process keeps a reading that it has claimed."
+    )
     fresh_seconds: float = Field(
         default=60.0, description="Older than this is read again on opening."
     )

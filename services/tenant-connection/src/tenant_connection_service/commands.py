@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from purser_common import crash
 from purser_common.errors import (
     Conflict,
     FieldError,
@@ -268,6 +269,7 @@ async def connect_tenant(
     loaded = await _write(office, tenant_id, cause, refer)
     if loaded.state.pending is None:
         return loaded
+    crash.point("connection.pending_written")
     try:
         name = await _ask(office, wanted, caller, cause)
     except Problem:
@@ -315,6 +317,7 @@ async def _ask(
             code="unknown_marketplace_customer",
             errors=(FieldError("/marketplace_customer_id", remedy),),
         )
+    crash.point("connection.reseller_asked")
     return name
 
 
@@ -324,7 +327,9 @@ async def _confirm(
     async def decide(managed: ManagedTenant) -> Decision:
         return domain.connected(managed, pending, name, office.now())
 
-    return await _change(office, tenant_id, cause, decide)
+    connected = await _change(office, tenant_id, cause, decide)
+    crash.point("connection.confirmed")
+    return connected
 
 
 async def _withdraw(
@@ -334,6 +339,7 @@ async def _withdraw(
         return domain.withdrawn(managed, pending)
 
     await _change(office, tenant_id, cause, decide)
+    crash.point("connection.withdrawn")
 
 
 def _manage(caller: Caller, managed: ManagedTenant) -> None:

@@ -19,7 +19,7 @@ from faststream.kafka import KafkaBroker
 from prometheus_client import Counter
 from pydantic import ValidationError
 
-from purser_common import logs, settings, telemetry
+from purser_common import crash, logs, settings, telemetry
 from purser_common.errors import Unavailable, VersionConflict
 from purser_common.kafka.producing import Producer
 from purser_common.mongo import PyMongoError, is_away
@@ -273,8 +273,10 @@ class Reader:
                 return
 
     async def _effect(self, envelopes: Sequence[Envelope[Any]]) -> None:
+        crash.point("consumer.before_effect")
         async with asyncio.timeout(self._patience):
             await self._handle(envelopes)
+        crash.point("consumer.effect_done")
 
     async def _through(self, act: Callable[[], Awaitable[None]]) -> None:
         """Wait here while an outage or a lost race lasts; neither ever fills the dead letters."""
@@ -329,6 +331,7 @@ class Reader:
             key, value, rest = key[:200], b"", []
         letter = (dead_letter(self.group), key, value, [*headers, *rest])
         await self._through(lambda: self._dead_letters.send(*letter))
+        crash.point("consumer.dead_letter_acknowledged")
         self._aside.add(_place(record))
         _dead.labels(self.group).inc()
         _handled.labels("poison", "put_aside").inc()

@@ -12,7 +12,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 from prometheus_client import Gauge
 
-from purser_common import jobs, kafka, logs, mongo, telemetry
+from purser_common import crash, jobs, kafka, logs, mongo, telemetry
 from purser_common.clock import Clock
 from purser_common.errors import Problem, Unavailable
 from purser_common.identity import InternalTokens
@@ -41,6 +41,7 @@ class Process:
         accepts: Iterable[str] = ("gateway",),
     ) -> None:
         logs.configure(name, settings.log_level)
+        crash.arm(name, settings.crash)
         self.provider = telemetry.configure(name, settings.instance, settings.otlp_endpoint)
         self.name = name
         self.settings = settings

@@ -10,7 +10,7 @@ from fastapi import Request, Response
 
 from gateway_service.commands import Actions, record_action
 from gateway_service.store import Answer, Answers, Assignments, Model
-from purser_common import logs
+from purser_common import crash, logs
 from purser_common.crypto import keyed_digest
 from purser_common.errors import Unavailable
 from purser_common.identity import Caller, OidcVerifier
@@ -70,6 +70,7 @@ class Entrance:
             raise
         subject = answer.headers.get("purser-subject")
         await self._record(operation, answer.status, _code(answer), subject, cause)
+        crash.point("gateway.action.recorded")
         return _response(answer)
 
     async def _change(
@@ -93,12 +94,15 @@ class Entrance:
                 return remembered
         answer = Answer(503, {}, b"")
         try:
+            crash.point("gateway.key.taken")
             answer = await handle(Call(request, caller, name, cause, body, keyed))
+            crash.point("gateway.answer.received")
             await self._fold(answer)
             return answer
         finally:
             if keyed is not None:
                 await self.answers.end(keyed, answer)
+                crash.point("gateway.answer.kept")
 
     async def _fold(self, answer: Answer) -> None:
         subject, etag = answer.headers.get("purser-subject"), answer.headers.get("etag", "")

@@ -8,6 +8,7 @@ from order_service.commands.ports import Marketplace, Requests
 from order_service.commands.sending import cause_of
 from order_service.domain import following as rules
 from order_service.domain.purchase import PLACED, Purchase
+from purser_common import crash
 from purser_common.outbox import Loaded
 from purser_common.telemetry import continued
 
@@ -35,6 +36,7 @@ async def _follow(lookout: Lookout, loaded: Loaded[Purchase]) -> Loaded[Purchase
     purchase, request = loaded.state, loaded.state.request
     assert request.order is not None  # noqa: S101  a placed request has its order
     seen = await lookout.marketplace.order(request.reseller_id, request.order.id)
+    crash.point("order.follow.read")
     cause = cause_of(purchase)
     if seen.order.status == "completed":
         for subscription_id in seen.subscription_ids:
@@ -43,7 +45,9 @@ async def _follow(lookout: Lookout, loaded: Loaded[Purchase]) -> Loaded[Purchase
             )
             if seats is not None and rules.has_its_seats(purchase, seats):
                 done, facts = rules.completed(purchase, seen.order, subscription_id, seats)
-                return await lookout.requests.save(loaded, done, facts, cause)
+                written = await lookout.requests.save(loaded, done, facts, cause)
+                crash.point("order.follow.completed")
+                return written
     due_at = lookout.real_now() + rules.next_read(purchase.reads)
     followed, facts = rules.followed(purchase, seen.order, due_at)
     return await lookout.requests.save(loaded, followed, facts, cause)

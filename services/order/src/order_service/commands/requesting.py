@@ -16,6 +16,7 @@ from order_service.commands.spending import Purse, room_for
 from order_service.domain import purchase as rules
 from order_service.domain.offers import Quote, Terms
 from order_service.domain.purchase import Purchase
+from purser_common import crash
 from purser_common.errors import Conflict, FieldError, Invalid, NotFound
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
@@ -143,7 +144,9 @@ async def _queued(
 ) -> Loaded[Purchase]:
     await room_for(desk.purse, state)
     purchase, facts = rules.requested(state, cause.correlation_id, traceparent(), desk.real_now())
+    crash.point("order.request.accepted")
     loaded = await desk.requests.insert(purchase, facts, cause, request)
+    crash.point("order.request.written")
     await desk.accounts.queue(state.reseller_id, desk.real_now())
     return loaded
 

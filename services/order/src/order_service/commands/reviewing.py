@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from order_service.commands.sweeping import Post, order_shown
 from order_service.domain import matching, review
 from order_service.domain.purchase import READY, Decision, Purchase
+from purser_common import crash
 from purser_common.errors import Conflict, FieldError, Invalid, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
@@ -46,6 +47,7 @@ async def settle_review(
             saved = await post.requests.save(loaded, purchase, facts, cause, request)
         except VersionConflict:
             continue
+        crash.point("order.review.decided")
         if purchase.phase == READY:
             await post.accounts.queue(state.reseller_id, post.real_now())
         return saved

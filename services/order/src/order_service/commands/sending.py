@@ -10,6 +10,7 @@ from order_service.commands.ports import Accounts, Marketplace, Requests, Resell
 from order_service.commands.spending import Purse, reserve
 from order_service.domain import purchase as rules
 from order_service.domain.purchase import Answer, Purchase, Taken
+from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
@@ -100,11 +101,13 @@ async def _start(
         permission = await counter.resellers.take(reseller_id, named, cause)
     if not permission.allowed:
         return None, timedelta(seconds=permission.retry_after or ASK_AGAIN_SECONDS)
+    crash.point("order.send.cleared")
     now = counter.real_now()
     intent = rules.start_sending(
         purchase, now, now + counter.times.send_within, now + counter.times.lease
     )
     sending = await counter.requests.save(loaded, intent, (), cause)
+    crash.point("order.send.intent_written")
     return sending, NO_REST
 
 
@@ -153,6 +156,7 @@ async def carry_out(counter: Counter, sending: Loaded[Purchase]) -> Loaded[Purch
             answer = await counter.resellers.send(sending.state, order_of(sending.state), cause)
             if answer is None:
                 answer = await _closed(counter, sending.state, cause)
+            crash.point("order.send.answered")
             return await record_answer(counter, sending.state, answer, cause)
 
 
@@ -171,6 +175,7 @@ async def recover_next(counter: Counter) -> Loaded[Purchase] | None:
     cause = cause_of(loaded.state)
     with continued("order.recover", loaded.state.traceparent):
         answer = await counter.resellers.close(loaded.state, cause)
+        crash.point("order.recover.closed")
         return await record_answer(counter, loaded.state, answer, cause)
 
 
@@ -201,6 +206,7 @@ async def record_answer(
             if purchase == current.state:
                 return current
             saved = await counter.requests.save(current, purchase, facts, cause)
+            crash.point("order.send.recorded")
             await _announce(counter, current.state, purchase, cause)
             return saved
         except (Unavailable, VersionConflict):

@@ -21,6 +21,7 @@ from order_service.domain import matching, review
 from order_service.domain import purchase as rules
 from order_service.domain.offers import Control, Listed, Seen
 from order_service.domain.purchase import Evidence, Purchase
+from purser_common import crash
 from purser_common.errors import NotFound, Problem, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
@@ -79,6 +80,7 @@ async def _sweep(post: Post, reseller_id: str, swept_at: datetime, began: dateti
     starts = [p.attempts[0].started_at for p in watched if p.attempts]
     since = min([*starts, swept_at, *([control.since] if control else [])]) - OVERLAP
     first = await post.marketplace.listed(reseller_id, since)
+    crash.point("order.sweep.listed")
     second = await post.marketplace.listed(reseller_id, since) if unsettled else first
     rows = {row.id: row for row in [*await _named(post, reseller_id, watched), *first, *second]}
     await _account_for(post, reseller_id, list(rows.values()), watched)
@@ -160,6 +162,7 @@ async def _link(post: Post, found: Loaded[Purchase], seen: Seen, source: str) ->
         try:
             with continued("order.link", before.traceparent):
                 await post.requests.save(found, after, facts, cause_of(before))
+            crash.point("order.sweep.linked")
             await _resolved(post, before)
             return
         except VersionConflict:
@@ -210,6 +213,7 @@ async def _note_absence(post: Post, reseller_id: str, began: datetime, absent: b
         try:
             with continued("order.look", purchase.traceparent):
                 await post.requests.save(loaded, looked, facts, cause_of(purchase))
+            crash.point("order.sweep.noted")
         except VersionConflict:
             continue  # somebody learned something meanwhile; the next sweep looks again
         if looked.phase != rules.VERIFYING:

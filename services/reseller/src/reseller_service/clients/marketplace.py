@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx
 from prometheus_client import Counter
 
-from purser_common import logs
+from purser_common import crash, logs
 from purser_common.clock import real_now
 from purser_common.errors import NotFound, Unavailable
 from purser_events.values import ProductIdentity
@@ -235,6 +235,7 @@ class Marketplace:
         source = self._source(account)
         async with self._asking(account.reseller.id):
             token = await source.bearer(TOKEN_LEFT)
+        crash.point("reseller.token.taken")
         return {"Authorization": f"Bearer {token}", **source.identification()}
 
     async def send(
@@ -243,7 +244,11 @@ class Marketplace:
         """Send one order, once, and say what became of it; nothing here repeats."""
         region = self._region(account.reseller.region)
         sent = await placing.send_order_once(
-            f"{region.base_url}/orders", headers, order, answer_within=self._order_answer_seconds
+            f"{region.base_url}/orders",
+            headers,
+            order,
+            answer_within=self._order_answer_seconds,
+            on_sent=lambda: crash.point("reseller.send.left"),
         )
         _sent.labels(sent.outcome).inc()
         if sent.status == 429:

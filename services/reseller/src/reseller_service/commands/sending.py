@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from purser_common import logs
+from purser_common import crash, logs
 from purser_common.errors import Problem, Unavailable
 from reseller_service.commands import accounts
 from reseller_service.commands.accounts import Gatekeeper
@@ -68,7 +68,9 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
     account = await hop.credentials.account(reseller_id)
     headers, reason = await _clearance(hop, account, attempt)
     fenced = hop.fenced()
+    crash.point("reseller.send.cleared")
     await hop.egress.open(attempt, reseller_id, hop.now(), fenced)
+    crash.point("reseller.send.noted")
     if reason is None:
         reason = await _objection(hop, reseller_id, attempt)
     if hop.now() > attempt.send_by:
@@ -77,6 +79,7 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
         outcome = rules.not_sent(reason or "no_token", fenced)
     else:
         outcome = await hop.sender.send(account, headers, order, fenced)
+    crash.point("reseller.send.answered")
     _log.info("attempt", attempt=attempt.id, sent=outcome.sent, status=outcome.status)
 
     async def store() -> None:
@@ -87,6 +90,7 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
         await store()
     except Unavailable:
         hop.keep(store)
+    crash.point("reseller.send.stored")
     return outcome
 
 
@@ -120,6 +124,7 @@ async def close_attempt(hop: Hop, attempt_id: str) -> Outcome:
     rules.attempt_id(attempt_id)
     closed = Outcome(sent="no", reason="closed before it was sent", closed=True)
     if await hop.egress.close(attempt_id, hop.now(), closed):
+        crash.point("reseller.closure.inserted")
         return closed
     noted = await hop.egress.noted(attempt_id)
     if noted.reseller_id is None:

@@ -1,0 +1,1 @@
+"""Crashes at every named point, on real processes: `python -m crash`."""

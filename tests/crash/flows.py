@@ -1,0 +1,312 @@
+"""What leads to each crash point, followed to its end as a patient person would follow it.
+
+A flow makes its preparations, calls `arm` where the crash is wanted, goes on until the end, and answers
+with how it ended. It raises AssertionError for what must never be.
+"""
+
+import contextlib
+import itertools
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+from integration.conftest import MARKETPLACE, Shop, System
+from pymongo import MongoClient
+from stack import Stack
+
+from crash.armory import Armory
+from crash.watch import Watch
+
+PATIENCE = 150.0
+OPEN = ("placing", "uncertain", "placed")
+UNANSWERED = ("request_in_flight",)
+Json = dict[str, Any]
+Arm = Callable[[], object]
+
+
+class Patient(System):
+    """A caller that repeats what got no answer, under the same key, as it is meant to."""
+
+    def ask(self, method: str, path: str, body: Any = None, **more: Any) -> httpx.Response:
+        """The first answer that says something."""
+        if method == "POST":
+            given = more.get("headers") or {}
+            more["headers"] = {"Idempotency-Key": str(uuid.uuid4()), **given}
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            trouble = ""
+            try:
+                answer = super().ask(method, path, body, **more)
+                if answer.status_code < 500 and _code(answer) not in UNANSWERED:
+                    return answer
+                trouble = answer.text
+            except httpx.TransportError as error:
+                trouble = type(error).__name__
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{method} {path} is never answered: {trouble}")
+            time.sleep(0.25)
+
+
+def _code(answer: httpx.Response) -> str | None:
+    return answer.json().get("code") if answer.status_code == 409 else None
+
+
+class Branch(Shop):
+    """A customer of a large account: its tenant is not connected yet."""
+
+    number = 0
+
+    @property
+    def customer(self) -> Json:
+        """The marketplace's customer."""
+        found: Json = self.account["resellers"][0]["customers"][self.number]
+        return found
+
+
+class Site:
+    """One running system, with shops that flows borrow."""
+
+    def __init__(self, stack: Stack, armory: Armory, shops: int, branches: int) -> None:
+        self.stack, self.armory = stack, armory
+        self.system = Patient(stack)
+        self.watch = Watch(self.system.kafka)
+        self.databases: MongoClient[Json] = MongoClient(stack.mongo_url, tz_aware=True)
+        self.poison: list[bytes] = []
+        self.bought: list[tuple[Shop, str]] = []
+        """Every request with its shop."""
+        self._shops: queue.Queue[Shop] = queue.Queue()
+        self._branches = itertools.count()
+        self._lock = threading.Lock()
+        with ThreadPoolExecutor(4) as pool:
+            for shop in pool.map(lambda _: self.system.shop(), range(shops)):
+                self._shops.put(shop)
+        self._head = self._headquarters(branches) if branches else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.watch.close()
+        self.databases.close()
+        self.system.close()
+
+    @contextlib.contextmanager
+    def shop(self) -> Iterator[Shop]:
+        """A shop that nobody buys for at the moment."""
+        shop = self._shops.get(timeout=PATIENCE)
+        yield shop
+        self._shops.put(shop)  # not after an error: its product may be held by an open request
+
+    def branch(self) -> Branch:
+        """A customer whose tenant has consented and is added, not connected."""
+        assert self._head is not None
+        branch = Branch(self.system, self._head.account, self._head.reseller)
+        branch.number = next(self._branches)
+        branch.register_tenant()
+        branch.consent()
+        self.system.call("PUT", f"/v1/marketplaces/{MARKETPLACE}/tenants/{branch.tenant['id']}")
+        return branch
+
+    def _headquarters(self, customers: int) -> Shop:
+        asked = {"customers": customers, "resellers": 1}
+        answer = self.system.sandbox.post("/sandbox/accounts", json=asked).raise_for_status()
+        head = Shop(self.system, answer.json())
+        head.add_reseller()
+        return head
+
+    def buy(self, shop: Shop) -> Json:
+        """A purchase that was accepted."""
+        request = shop.buy()
+        with self._lock:
+            self.bought.append((shop, request["id"]))
+        return request
+
+    def followed(self, shop: Shop, request: Json) -> str:
+        """How a request ends; whatever the end, the shop's product is free afterwards."""
+        subject = f"license-change-request/{request['id']}"
+        ends = ("completed", "needs_review", "failed", "cancelled", "duplicate_suspected")
+        end = str(self.watch.state(subject, *ends, within=PATIENCE)["status"])
+        if end == "needs_review":
+            assert shop.orders(request) == [], "an order was executed, a person is asked"
+            self.settle(request, "give_up")
+            self.watch.state(subject, "cancelled", within=PATIENCE)
+        return end
+
+    def settle(self, request: Json, answer: str) -> httpx.Response:
+        """A person's answer to a review item."""
+        body = {"answer": answer, "reason": "looked at the marketplace's panel"}
+        return self.system.ask("POST", f"/v1/review-items/{request['id']}/settlements", body)
+
+
+def purchase(site: Site, arm: Arm) -> str:
+    """A purchase as it should go."""
+    with site.shop() as shop:
+        arm()
+        return site.followed(shop, site.buy(shop))
+
+
+def abandoned(site: Site, arm: Arm) -> str:
+    """A purchase whose sender fails after the intent: somebody else has to find out what became of it."""
+    with site.shop() as shop:
+        arm()
+        site.armory.arm("order", "order.send.intent_written", "raise")
+        return site.followed(shop, site.buy(shop))
+
+
+def lost(site: Site, arm: Arm) -> str:
+    """A purchase whose answer is lost, and whose order is listed a little later."""
+    with site.shop() as shop:
+        shop.fault(kind="execute_then", then={"kind": "status", "status": 500})
+        shop.fault(kind="list_lag", seconds=1.5)
+        request = site.buy(shop)
+        site.watch.state(
+            f"license-change-request/{request['id']}", "uncertain", "needs_review", within=PATIENCE
+        )
+        arm()
+        return site.followed(shop, request)
+
+
+def absent(site: Site, arm: Arm) -> str:
+    """A purchase that was not executed though the answer could mean that it was."""
+    with site.shop() as shop:
+        shop.fault(kind="status", status=504, family="html")
+        request = site.buy(shop)
+        site.watch.state(
+            f"license-change-request/{request['id']}", "uncertain", "needs_review", within=PATIENCE
+        )
+        arm()
+        return site.followed(shop, request)
+
+
+def settled(site: Site, arm: Arm) -> str:
+    """The same, and a person who says that it was not placed: the order is sent again."""
+    with site.shop() as shop:
+        shop.fault(kind="status", status=504, family="html")
+        request = site.buy(shop)
+        subject = f"license-change-request/{request['id']}"
+        site.watch.state(subject, "needs_review", within=PATIENCE)
+        arm()
+        deadline = time.monotonic() + PATIENCE
+        while (answer := site.settle(request, "not_placed")).status_code >= 400:
+            assert _code(answer) in ("too_early", "absence_not_shown", "busy"), answer.text
+            assert time.monotonic() < deadline, answer.text
+            time.sleep(0.3)
+        site.watch.state(subject, "completed", within=PATIENCE)
+        return "completed"
+
+
+def mirrored(site: Site, arm: Arm) -> str:
+    """A purchase whose subscription is then read into the mirror."""
+    with site.shop() as shop:
+        arm()
+        request = site.buy(shop)
+        end = site.followed(shop, request)
+        if end != "completed":
+            return end
+        bought = site.watch.states[f"license-change-request/{request['id']}"][1]
+        wanted = bought["marketplace_subscription_id"]
+
+        def shown() -> bool:
+            return any(
+                state["marketplace_subscription_id"] == wanted
+                for subject, (_, state) in site.watch.states.items()
+                if subject.startswith("subscription/")
+            )
+
+        site.watch.wait(shown, f"subscription {wanted} in the mirror", PATIENCE)
+        return end
+
+
+def keyed(site: Site, arm: Arm) -> str:
+    """A keyed call that changes something, until its fact is in the audit trail."""
+    name = f"Customer {uuid.uuid4().hex[:12]}"
+    arm()
+    added = site.system.call("POST", "/v1/customers", {"name": name}).json()
+
+    def told() -> list[str]:
+        facts = [one.fact for one in list(site.watch.records) if one.topic == "customer.added"]
+        named = [fact for fact in facts if fact and fact["data"]["state"]["name"] == name]
+        assert {fact["subject"] for fact in named} <= {f"customer/{added['id']}"}, "added twice"
+        return [fact["id"] for fact in named]
+
+    (id, *_) = site.watch.wait(told, f"the fact of {name}", PATIENCE)
+    records = site.databases["purser_audit"]["records"]
+    deadline = time.monotonic() + PATIENCE
+    while records.find_one({"_id": id}) is None:
+        assert time.monotonic() < deadline, f"{id} is not in the audit trail"
+        time.sleep(0.1)
+    return "completed"
+
+
+def connected(site: Site, arm: Arm) -> str:
+    """A tenant that is connected to a customer of the reseller."""
+    branch = site.branch()
+    arm()
+    etag = site.system.call("GET", f"/v1/tenants/{branch.tenant['id']}").headers["etag"]
+    answer = _connect(branch, branch.customer["id"], etag)
+    assert answer.status_code < 400, answer.text
+
+    def shown() -> bool:
+        _, state = site.watch.states.get(f"tenant/{branch.tenant['id']}", (0, {}))
+        return bool(state.get("connection"))
+
+    site.watch.wait(shown, f"tenant {branch.tenant['id']} connected", PATIENCE)
+    return "completed"
+
+
+def unconnected(site: Site, arm: Arm) -> str:
+    """A tenant that is to be connected to a customer whom the marketplace does not know."""
+    branch = site.branch()
+    arm()
+    path = f"/v1/tenants/{branch.tenant['id']}"
+    answer = _connect(branch, "999999999", site.system.call("GET", path).headers["etag"])
+    assert answer.status_code == 422, answer.text
+    assert site.system.get(path)["connection"] is None
+    held = site.databases["purser_tenant_connection"]["tenants"].find_one(
+        {"_id": branch.tenant["id"]}
+    )
+    assert held is not None
+    assert not held.get("pending_connection"), "the refused reference is still pending"
+    return "refused"
+
+
+def _connect(branch: Branch, customer: str, etag: str) -> httpx.Response:
+    body = {"reseller_id": branch.reseller["id"], "marketplace_customer_id": customer}
+    path = f"/v1/tenants/{branch.tenant['id']}/connection"
+    return branch.system.ask("PUT", path, body, headers={"If-Match": etag})
+
+
+def poison(site: Site, arm: Arm) -> str:
+    """A record that nobody can read; it is put aside."""
+    value = f"unreadable {uuid.uuid4()}".encode()
+    site.poison.append(value)
+    arm()
+    site.watch.produce("action.performed", "nobody", value)
+
+    def aside() -> bool:
+        return any(one.dead and one.value == value for one in list(site.watch.records))
+
+    site.watch.wait(aside, "the record put aside", PATIENCE)
+    return "completed"
+
+
+FLOWS: dict[str, Callable[[Site, Arm], str]] = {
+    flow.__name__: flow
+    for flow in (
+        purchase,
+        abandoned,
+        lost,
+        absent,
+        settled,
+        mirrored,
+        keyed,
+        connected,
+        unconnected,
+        poison,
+    )
+}
+BUYING = ("purchase", "abandoned", "lost", "settled", "mirrored")
+"""Flows that another crash on the way may lead into a review."""
