@@ -3,11 +3,13 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test models crash check docs reset lock .tools/servers
+.PHONY: help setup run demo test models crash chaos check docs reset lock .tools/servers
 
 PYTHON ?= python3
 PYTEST ?=
 CELLS ?=
+PROFILE ?= standard
+SEED ?=
 MAKE_STARTED ?= $(shell date +%s)
 export MAKE_STARTED := $(MAKE_STARTED)
 
@@ -42,6 +44,10 @@ crash: ## crash every process at every named point, 10 times in each way; CELLS=
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(CRASHES) $(CELLS)
 
+chaos: ## buy under every fault, then judge; PROFILE=short|standard|soak, SEED=number repeats a run
+	@$(PARALLEL) .venv/dev.stamp .tools/servers
+	@PYTHONPATH=tests:deploy/local $(BIN)/python -m chaos --profile $(PROFILE) $(SEED:%=--seed %)
+
 check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
 	@failed=0; \
 	step() { echo "== $$1"; "$${@:2}" || { echo "check failed: $$1"; failed=1; }; }; \
@@ -51,7 +57,7 @@ check: .venv/dev.stamp ## everything else that CI holds: style, format, types, g
 	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
 	step "style" $(BIN)/ruff check .; \
 	step "format" $(BIN)/ruff format --check .; \
-	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash conftest.py benchmarks; \
+	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash tests/chaos conftest.py benchmarks; \
 	step "generated files" current; \
 	step "crashes while sending" $(MAKE) --no-print-directory crash CELLS=--sending; \
 	exit $$failed

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -28,6 +28,10 @@ _JDK = (
 _MAVEN = "Maven (Debian, Ubuntu: `apt install maven`; macOS: `brew install maven`)"
 
 
+Doors = Sequence[tuple[int, int]]
+"""Further listeners of Kafka: its own port, and the one at which clients of that door find it."""
+
+
 class Missing(Exception):
     """Something that this machine must have; the message says how to get it."""
 
@@ -41,12 +45,19 @@ class Tools:
     classes: Path
     mongod: str | None = None
 
-    def kafka(self, home: Path, port: int, controller: int) -> list[str]:
+    def kafka(self, home: Path, port: int, controller: int, doors: Doors = ()) -> list[str]:
         """The command that serves Kafka; its storage in `home` is formatted when it is new."""
         home.mkdir(parents=True, exist_ok=True)
         properties = home / "kafka.properties"
         template = Template((HERE / "kafka.properties").read_text(encoding="utf-8"))
-        text = template.substitute(home=home, port=port, controller=controller)
+        text = template.substitute(
+            home=home,
+            port=port,
+            controller=controller,
+            doors="".join(f",DOOR{own}://127.0.0.1:{own}" for own, _ in doors),
+            advertised="".join(f",DOOR{own}://127.0.0.1:{other}" for own, other in doors),
+            protocols="".join(f",DOOR{own}:PLAINTEXT" for own, _ in doors),
+        )
         properties.write_text(text, encoding="utf-8")
         run = [self.java, "-Xmx256m", *_JVM, "-cp", f"{self.jars}/*"]
         if not (home / "kafka" / "meta.properties").exists():

@@ -41,15 +41,8 @@ class Ports:
 
     @classmethod
     def free(cls) -> Self:
-        """Ports that nobody uses at the moment.
-
-        Below the range that the system hands out for outgoing connections: one of those could
-        otherwise take the port of a server that a test has stopped for a while.
-        """
-        while True:
-            found = cls.starting_at(random.randrange(20_000, 32_000, 16))  # noqa: S311
-            if not any(_is_taken(getattr(found, name)) for name in cls.names()):
-                return found
+        """Ports that nobody uses at the moment."""
+        return cls.starting_at(free_ports(len(cls.names()))[0])
 
     def moved(self, environment: Mapping[str, str] = os.environ) -> Self:
         """With the settings `<NAME>_PORT` of the environment. Raises ValueError for a bad one."""
@@ -77,6 +70,19 @@ class Ports:
                     f"port {self.of(program)}, where {program} should listen, is taken by another "
                     f"process: end that one, or move this with {setting(program)}=<port>"
                 )
+
+
+def free_ports(count: int) -> list[int]:
+    """Consecutive ports that nobody uses at the moment.
+
+    Below the range that the system hands out for outgoing connections: one of those could otherwise
+    take the port of a server that a test has stopped for a while.
+    """
+    while True:
+        base = random.randrange(20_000, 32_000, 16)  # noqa: S311
+        found = list(range(base, base + count))
+        if not any(_is_taken(port) for port in found):
+            return found
 
 
 def setting(program: str) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 import local_servers
 from ports import HOST, Ports, answers, setting
 from program_settings import SERVICES, program_settings
-from supervision import Supervision
+from supervision import Supervision, configured
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -51,12 +51,19 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         only: tuple[str, ...] = PROGRAMS,
         report: Callable[[str], None] = silent,
+        own: Mapping[str, Mapping[str, str]] | None = None,
+        doors: local_servers.Doors = (),
     ) -> None:
-        """`environment` overrides settings of every program; `only` limits what is started."""
+        """`environment` overrides settings of every program, `own` those of single ones.
+
+        `only` limits what is started; `doors` are further listeners of Kafka.
+        """
         self.home = home.resolve()
         self.ports = ports or Ports()
         self.only = tuple(program for program in PROGRAMS if program in only)
         self._overrides = dict(environment or {})
+        self._own = own or {}
+        self._doors = doors
         self._report = report
         self._process: subprocess.Popen[bytes] | None = None
         self._socket = _socket_path(self.home)
@@ -201,7 +208,8 @@ class Stack:
 
     def _supervise(self, tools: local_servers.Tools, tied: bool) -> None:
         command = [sys.executable, "-m", "supervisor.supervisord"]
-        command += ["-c", str(HERE / "supervisord.conf")]
+        template = HERE / "supervisord.conf"
+        command += ["-c", str(configured(template, self.home / template.name, self._own))]
         output = (self.home / "logs" / "supervisord.out").open("wb")
         with output:
             self._process = subprocess.Popen(  # noqa: S603
@@ -219,7 +227,7 @@ class Stack:
     def _environment(self, tools: local_servers.Tools) -> dict[str, str]:
         ports = self.ports
         kafka = (
-            tools.kafka(self.home, ports.kafka, ports.kafka_controller)
+            tools.kafka(self.home, ports.kafka, ports.kafka_controller, self._doors)
             if "kafka" in self.only
             else []
         )

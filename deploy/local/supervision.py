@@ -1,5 +1,6 @@
 """Talks to supervisord over its own socket: start, stop, kill and look at the programs of one stack."""
 
+import configparser
 import contextlib
 import http.client
 import os
@@ -7,10 +8,27 @@ import signal
 import socket
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 STOPPED = "STOPPED"
+
+
+def configured(template: Path, target: Path, own: Mapping[str, Mapping[str, str]]) -> Path:
+    """supervisord's configuration with further settings for single programs, and where it is."""
+    if not own:
+        return template
+    parser = configparser.RawConfigParser()
+    parser.read(template, encoding="utf-8")
+    for program, settings in own.items():
+        section = f"program:{program}"
+        pairs = [parser.get(section, "environment", fallback="")]
+        pairs += [f"{name}='{value}'" for name, value in settings.items()]
+        parser.set(section, "environment", ",".join(pair for pair in pairs if pair))
+    with target.open("w", encoding="utf-8") as file:
+        parser.write(file)
+    return target
 
 
 class _Connection(http.client.HTTPConnection):

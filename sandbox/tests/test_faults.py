@@ -162,6 +162,8 @@ def test_a_fault_without_an_end_stays_until_it_is_removed(account: Any) -> None:
         {"route": "POST /orders", "kind": "hang", "then": {"kind": "hang"}},
         {"route": "POST /orders", "kind": "execute_then", "then": {"kind": "stuck"}},
         {"route": "POST /orders", "kind": "hang", "unheard": 1},
+        {"route": "POST /orders", "kind": "stale_list"},
+        {"route": "GET /orders", "kind": "po_cut"},
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(sandbox: Any, wrong: dict[str, Any]) -> None:
@@ -194,3 +196,74 @@ def test_other_calls_are_answered_while_one_hangs(account: Any) -> None:
     account.get("/customers")
     assert time.monotonic() - started < 1
     waiting.join()
+
+
+def test_a_conflict_names_the_order_that_the_call_made(account: Any) -> None:
+    _fault(account, "execute_then", then={"kind": "conflict"})
+    answer = account.sell(1)
+    [made] = account.sandbox.journal(account.customer_id)
+    assert answer.status_code == 500
+    assert f"already has order #{made['number']} [" in answer.json()["message"]
+
+
+def test_a_conflict_without_an_order_names_the_newest_one(account: Any) -> None:
+    _fault(account, "conflict")
+    assert "in the way" in account.sell(1).json()["message"]
+    other = account.sell(1).json()["orderNumber"]
+    _fault(account, "conflict")
+    assert f"already has order #{other} [" in account.sell(1).json()["message"]
+    assert _placed(account) == 1
+
+
+def test_a_list_is_empty_or_a_page_of_it_is_missing(account: Any) -> None:
+    for _ in range(3):
+        account.sell(1)
+    _fault(account, "empty_list", "GET /orders")
+    empty = account.get("/orders")
+    assert (empty["data"], empty["pagination"]["total"]) == ([], 0)
+    _fault(account, "missing_page", "GET /orders", after=1)
+    pages = [account.get("/orders", offset=offset, limit=1) for offset in range(3)]
+    assert [len(page["data"]) for page in pages] == [1, 0, 1]
+    assert {page["pagination"]["total"] for page in pages} == {3}
+
+
+def test_a_stale_list_knows_only_what_is_old_enough(own_sandbox: Any) -> None:
+    account = own_sandbox.account()
+    old = account.sell(1).json()["id"]
+    own_sandbox.http.post("/sandbox/clock", json={"advance_seconds": 60})
+    account.sell(1)
+    _fault(account, "stale_list", "GET /orders", seconds=30)
+    stale = account.get("/orders")
+    assert [row["id"] for row in stale["data"]] == [old]
+    assert stale["pagination"]["total"] == 1
+    assert len(account.get("/orders")["data"]) == 2
+
+
+def test_an_order_goes_backwards_for_one_read(account: Any) -> None:
+    order_id = account.sell(1).json()["id"]
+    account.completed(order_id)
+    _fault(account, "backwards", "GET /orders/{id}")
+    read = [account.get(f"/orders/{order_id}")["status"] for _ in range(2)]
+    assert read == ["submitted", "completed"]
+
+
+@pytest.mark.parametrize(("length", "kept"), [(0, None), (6, "PO-123")])
+def test_a_purchase_order_number_is_dropped_or_cut(
+    account: Any, length: int, kept: str | None
+) -> None:
+    _fault(account, "po_cut", length=length)
+    order = account.sell(1, poNumber="PO-12345").json()
+    assert order.get("poNumber") == kept
+    assert account.get(f"/orders/{order['id']}").get("poNumber") == kept
+    assert account.sandbox.journal(account.customer_id)[0]["poNumber"] == "PO-12345"
+
+
+def test_what_stands_at_the_marketplace_is_shown_whoever_made_it(account: Any) -> None:
+    bought = account.bought(5)
+    query = {"customer_id": account.customer_id}
+    orders = account.sandbox.http.get("/sandbox/orders", params=query).json()
+    subscriptions = account.sandbox.http.get("/sandbox/subscriptions", params=query).json()
+    assert [(row["type"], row["status"]) for row in orders] == [("sales", "completed")]
+    assert [(row["id"], row["lines"][0]["quantity"]) for row in subscriptions] == [
+        (bought["id"], 5)
+    ]

@@ -1,9 +1,14 @@
 """Sending an order on real sockets: once, and honest about what is not known."""
 
 import asyncio
+import contextlib
 import json
+import socket
+import struct
+import threading
 
 import pytest
+import uvloop
 
 from purser_marketplace.answers import LARGEST_ANSWER
 from purser_marketplace.placing import (
@@ -29,6 +34,38 @@ async def test_a_name_that_does_not_resolve_is_not_sent():
     sent = await send_order_once("http://marketplace.invalid/orders", HEADERS, BODY)
 
     assert (sent.outcome, sent.error) == ("no", "ConnectError")
+
+
+@pytest.fixture
+def resetting():
+    """The address of a server that resets every connection as it is made."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+
+    def reset():
+        with contextlib.suppress(OSError):
+            while True:
+                accepted, _ = listener.accept()
+                accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                accepted.close()
+
+    thread = threading.Thread(target=reset)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}/orders"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def test_a_connection_that_is_reset_as_it_is_made_has_an_outcome(resetting):
+    """On the loop that services run on, where one of many has no socket left to be looked at."""
+
+    async def burst():
+        sends = (send_order_once(resetting, HEADERS, BODY) for _ in range(100))
+        return await asyncio.gather(*sends)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        outcomes = {sent.outcome for _ in range(3) for sent in runner.run(burst())}
+    assert outcomes <= {"no", "unknown"}
 
 
 async def test_a_failed_handshake_is_not_sent():

@@ -272,6 +272,30 @@ async def get_journal(
     ]
 
 
+@router.get("/orders")
+async def get_orders(request: Request, customer_id: str | None = None) -> list[Json]:
+    """Every order as it stands now, whoever placed it, oldest first."""
+    world = _world(request)
+    world.settle()
+    return [
+        row.model_dump(mode="json")
+        for row in world.orders.values()
+        if customer_id in (None, row.customer_id)
+    ]
+
+
+@router.get("/subscriptions")
+async def get_subscriptions(request: Request, customer_id: str | None = None) -> list[Json]:
+    """Every subscription as it stands now, oldest first."""
+    world = _world(request)
+    world.settle()
+    return [
+        row.model_dump(mode="json")
+        for row in world.subscriptions.values()
+        if customer_id in (None, row.customer_id)
+    ]
+
+
 @router.get("/calls")
 async def get_calls(
     request: Request,

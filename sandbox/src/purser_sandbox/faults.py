@@ -1,6 +1,7 @@
 """Faults: which calls they hit and what they do to them."""
 
 import random
+import uuid
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -9,10 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from purser_sandbox.world.records import Fate
 
 Kind = Literal[
-    "delay", "hang", "reset", "status", "bad_json", "no_id", "rate_limit", "redirect",
-    "execute_then", "list_lag", "stuck", "order_error", "other_quantity", "subscription_pending",
+    "delay", "hang", "reset", "status", "conflict", "rate_limit", "redirect", "execute_then",
+    "bad_json", "no_id", "empty_list", "missing_page", "stale_list", "backwards",
+    "list_lag", "stuck", "order_error", "other_quantity", "subscription_pending", "po_cut",
 ]  # fmt: skip
-ORDER_KINDS = {"list_lag", "stuck", "order_error", "other_quantity", "subscription_pending"}
+READ_KINDS = {"empty_list", "missing_page", "stale_list", "backwards"}
+ANSWER_KINDS = {"bad_json", "no_id"} | READ_KINDS
+"""They let the call be executed and spoil what it answers."""
+ORDER_KINDS = {
+    "list_lag", "stuck", "order_error", "other_quantity", "subscription_pending", "po_cut",
+}  # fmt: skip
 """They decide an order's fate and leave the answer alone; several may hit one call."""
 
 
@@ -32,7 +39,8 @@ class Fault(BaseModel):
     probability: float = Field(default=1.0, gt=0, le=1)
 
     seconds: float = Field(default=1.0, ge=0, le=86_400)
-    """delay: before the call is executed; list_lag: business time until the order is listed."""
+    """delay: before the call is executed; list_lag: business time until the order is listed;
+    stale_list: rows younger than this are missing."""
     status: int = Field(default=500, ge=200, le=599)
     message: str = "Internal error"
     family: Literal["platform", "spring", "gateway", "html"] = "platform"
@@ -43,6 +51,8 @@ class Fault(BaseModel):
     """reset: after half of the answer instead of before it."""
     stuck_in: Literal["submitted", "processing"] = "processing"
     quantity: int = Field(default=1, ge=0)
+    length: int = Field(default=0, ge=0)
+    """po_cut: how much of the purchase order number is kept; 0: it is dropped."""
     then: "Fault | None" = None
     """execute_then: what the caller gets instead of the answer."""
 
@@ -59,7 +69,11 @@ class Fault(BaseModel):
             raise ValueError("execute_then needs `then`, and only it has one")
         if self.kind in ORDER_KINDS and self.route != "POST /orders":
             raise ValueError(f"{self.kind} needs the route POST /orders")
-        if self.then and (self.then.kind in ORDER_KINDS or self.then.kind == "execute_then"):
+        if self.kind in READ_KINDS and not self.route.startswith("GET "):
+            raise ValueError(f"{self.kind} needs the route of a GET")
+        if self.then and (
+            self.then.kind in ORDER_KINDS | READ_KINDS or self.then.kind == "execute_then"
+        ):
             raise ValueError("then.kind must be an answer: reset, status, hang, delay, bad_json …")
         return self
 
@@ -85,11 +99,9 @@ class Faults:
 
     def __init__(self) -> None:
         self._active: dict[str, ActiveFault] = {}
-        self._number = 0
 
     def add(self, fault: Fault) -> ActiveFault:
-        self._number += 1
-        active = ActiveFault(str(self._number), fault)
+        active = ActiveFault(uuid.uuid4().hex, fault)  # also unlike those before a restart
         self._active[active.key] = active
         return active
 
@@ -133,6 +145,7 @@ def decide(fate: Fate, fault: Fault) -> Fate:
         "order_error": {"outcome": "error"},
         "other_quantity": {"quantity": Decimal(fault.quantity)},
         "subscription_pending": {"subscription_stays_pending": True},
+        "po_cut": {"po_length": fault.length},
     }
     return fate.model_copy(update=changes[fault.kind])
 

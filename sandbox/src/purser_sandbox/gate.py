@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from purser_sandbox.clock import timestamp
-from purser_sandbox.faults import Fault, Faults
+from purser_sandbox.faults import ANSWER_KINDS, Fault, Faults
 from purser_sandbox.marketplace.errors import Family, error_response, marketplace_path
+from purser_sandbox.marketplace.ordering import conflict_with
+from purser_sandbox.spoiling import spoiled
 from purser_sandbox.world.state import World
 
 Scope = MutableMapping[str, Any]
@@ -141,7 +142,7 @@ class Gate:
         scope["sandbox.fate"] = fate
         started = time.monotonic()
         row: dict[str, Any] = {
-            "time": timestamp(self._world.clock.now()),
+            "time": self._world.clock.now().isoformat(timespec="milliseconds"),
             "method": scope["method"],
             "path": path,
             "query": "" if path.startswith(("/login", "/oidc")) else scope["query_string"].decode(),
@@ -174,7 +175,7 @@ class Gate:
         if fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
             await self._app(exchange.scope, exchange.receive, exchange.send)
-        elif fault.kind in ("execute_then", "no_id", "bad_json"):
+        elif fault.kind == "execute_then" or fault.kind in ANSWER_KINDS:
             await self._app(exchange.scope, exchange.receive, exchange.hold)
             await self._afterwards(fault.then or fault, exchange)
         else:
@@ -182,15 +183,10 @@ class Gate:
 
     async def _afterwards(self, fault: Fault, exchange: Exchange) -> None:
         content = b"".join(message.get("body", b"") for message in exchange.held[1:])
-        if fault.kind in ("bad_json", "no_id") and exchange.held[0]["status"] >= 300:
+        if fault.kind in ANSWER_KINDS and exchange.held[0]["status"] >= 300:
             await exchange.release()
-        elif fault.kind == "bad_json":
-            await exchange.release(content[: len(content) // 2] + b'"\x01')
-        elif fault.kind == "no_id":
-            body = json.loads(content)
-            for name in ("id", "orderNumber"):
-                body.pop(name, None)
-            await exchange.release(json.dumps(body).encode())
+        elif fault.kind in ANSWER_KINDS:
+            await exchange.release(spoiled(content, fault, self._world))
         elif fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
             await exchange.release()
@@ -207,11 +203,21 @@ class Gate:
             await exchange.reset()
         elif fault.kind == "rate_limit":
             await exchange.answer(429, "Rate limit is exceeded.", "gateway", **retry)
+        elif fault.kind == "conflict":
+            await exchange.answer(500, self._conflict(exchange), "platform")
         elif fault.kind == "redirect":
             status = fault.status if 300 <= fault.status < 400 else 307
             await exchange.answer(status, "Moved", "gateway", location=fault.location)
         else:
             await exchange.answer(fault.status, fault.message, fault.family, **retry)
+
+    def _conflict(self, exchange: Exchange) -> str:
+        """Names the order that the call made, else the customer's newest one."""
+        made = exchange.scope.get("sandbox.order_id")
+        customer_id = _customer_id(exchange.scope, exchange.body)
+        orders = self._world.customer_orders(customer_id) if customer_id else []
+        order = self._world.orders[made] if made else next(reversed(orders), None)
+        return conflict_with(order) if order else "An order of this customer is in the way."
 
 
 async def _read(receive: Receive) -> bytes:

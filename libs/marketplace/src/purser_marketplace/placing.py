@@ -26,7 +26,8 @@ from purser_marketplace.models import Order
 
 _CONNECT_WITHIN = 5.0
 _WRITE_WITHIN = 10.0
-_BEFORE_ANY_BYTE = (httpx.ConnectError, httpx.ConnectTimeout)
+_BEFORE_ANY_BYTE = (httpx.ConnectError, httpx.ConnectTimeout, AttributeError)
+"""uvloop has no socket to show any more when a connection is reset as it is made: AttributeError."""
 _REFUSED_FOR_NOW = frozenset({401, 403, 429})
 _REFUSED_FOR_GOOD = frozenset({400, 404, 422})
 
@@ -93,7 +94,14 @@ async def send_order_once(
     try:
         async with asyncio.timeout(_CONNECT_WITHIN + answer_within):
             return await sending.post(url, headers, body, answer_within, tls)
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, UnicodeError) as error:
+    except (
+        httpx.HTTPError,
+        httpx.InvalidURL,
+        httpx.StreamError,
+        OSError,
+        UnicodeError,
+        AttributeError,
+    ) as error:
         not_sent = isinstance(error, _BEFORE_ANY_BYTE) and not sending.begun
         return Sent("no" if not_sent else "unknown", error=type(error).__name__)
 

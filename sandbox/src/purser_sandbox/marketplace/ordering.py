@@ -151,12 +151,16 @@ def check_conflict(caller: Caller, order: Order) -> None:
             and other.type == order.type
             and other.subscription_id == order.subscription_id
         ):
-            raise Refused(
-                500,
-                f"Subscription #{order.subscription_id} already has order #{other.number} "
-                f"[{other.status_code or 'AS'}]. Only one order of type {order.type} is possible "
-                "for a subscription at a time. Cancel the order or wait for its completion.",
-            )
+            raise Refused(500, conflict_with(other))
+
+
+def conflict_with(order: Order) -> str:
+    """How the live marketplace words that an order is in the way of another."""
+    return (
+        f"Subscription #{order.subscription_id} already has order #{order.number} "
+        f"[{order.status_code or 'AS'}]. Only one order of type {order.type} is possible "
+        "for a subscription at a time. Cancel the order or wait for its completion."
+    )
 
 
 def place_order(caller: Caller, body: dict[str, Any], fate: Fate | None) -> Order:
@@ -167,11 +171,14 @@ def place_order(caller: Caller, body: dict[str, Any], fate: Fate | None) -> Orde
     world = caller.world
     if fate is not None:
         order.fate = fate
+    asked = order.po_number
+    if asked is not None and order.fate.po_length is not None:
+        order.po_number = asked[: order.fate.po_length] or None
     order.id = world.next_id()
     order.number = world.lifecycle.next_number(order.type)
     if order.type == "sales":
         _reserve_subscriptions(caller, order)
-    world.store.append_to_journal(journal_entry(caller, order))
+    world.store.append_to_journal(journal_entry(caller, order, asked))
     world.lifecycle.adopt(order)
     return order
 
@@ -189,7 +196,8 @@ def _reserve_subscriptions(caller: Caller, order: Order) -> None:
     order.subscription_id = order.lines[0].subscription_id
 
 
-def journal_entry(caller: Caller, order: Order) -> dict[str, Any]:
+def journal_entry(caller: Caller, order: Order, asked_po: str | None) -> dict[str, Any]:
+    """What was executed, with the purchase order number as the caller gave it."""
     catalogue = caller.world.catalogue.products
     return {
         "id": order.id,
@@ -198,7 +206,7 @@ def journal_entry(caller: Caller, order: Order) -> dict[str, Any]:
         "customerId": order.customer_id,
         "resellerId": order.reseller_id,
         "loginId": caller.login.id,
-        "poNumber": order.po_number,
+        "poNumber": asked_po,
         "subscriptionId": order.subscription_id,
         "scheduledOn": order.scheduled_on,
         "products": [

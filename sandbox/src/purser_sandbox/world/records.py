@@ -174,6 +174,8 @@ class Fate(BaseModel):
     quantity: Decimal | None = None
     subscription_stays_pending: bool = False
     list_lag_seconds: float = 0.0
+    po_length: int | None = None
+    """How much of the purchase order number the platform keeps; None: all of it."""
 
 
 class Order(BaseModel):

@@ -6,6 +6,7 @@ that was declared otherwise is refused at start.
 
 from aiokafka.errors import KafkaError
 
+from purser_common.kafka import connections
 from purser_common.kafka.consuming import (
     Handler,
     Poison,
@@ -32,3 +33,5 @@ __all__ = [
     "start",
     "subscribe",
 ]
+
+connections.mend()

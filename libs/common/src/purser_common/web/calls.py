@@ -33,6 +33,18 @@ _PROBLEMS: dict[int, type[Problem]] = {
 }
 
 
+class Transport(httpx.AsyncHTTPTransport):
+    """HTTP over the network; whatever the network does is an httpx.HTTPError."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request. Raises httpx.HTTPError."""
+        try:
+            return await super().handle_async_request(request)
+        except AttributeError as error:
+            # uvloop has no socket to show any more when a connection is reset as it is made
+            raise httpx.NetworkError("the connection was lost", request=request) from error
+
+
 class Peer:
     """One other service, called in this service's name and, if any, on a caller's behalf."""
 

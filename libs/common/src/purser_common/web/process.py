@@ -20,7 +20,7 @@ from purser_common.outbox import Outbox, Publisher
 from purser_common.settings import ServiceSettings
 from purser_common.web import ops
 from purser_common.web.app import build
-from purser_common.web.calls import Peer
+from purser_common.web.calls import Peer, Transport
 
 PATIENCE = 120.0
 
@@ -47,7 +47,7 @@ class Process:
         self.settings = settings
         self.clock = Clock()
         self.tokens = InternalTokens(name, settings.identity, accepts)
-        self.http = httpx.AsyncClient(follow_redirects=False)
+        self.http = httpx.AsyncClient(transport=Transport(), follow_redirects=False)
         self._indexes = indexes
         self._watch = mongo.IndexWatch(indexes)
         guarded = settings.environment != "production"

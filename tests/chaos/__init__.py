@@ -1,0 +1,1 @@
+"""Real services under every fault we can make; an independent checker judges what they leave behind."""

@@ -1,0 +1,71 @@
+"""`make chaos`: run a profile under a seed; exit code 1 when something was violated.
+
+`standard` is followed by the outages; `short`, `soak` and `outages` are one run each.
+"""
+
+import argparse
+import asyncio
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+from chaos.calm import Calm
+from chaos.profiles import PROFILES
+from chaos.report import told
+from chaos.run import Run, judge
+
+OUTAGES = "outages"
+
+
+def main() -> int:
+    """Run, report, judge."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", choices=[*PROFILES, OUTAGES], default="standard")
+    parser.add_argument("--seed", type=int, help="repeats a run's faults; default: drawn")
+    parser.add_argument("--directory", type=Path, help="for the evidence; default: a new one")
+    options = parser.parse_args()
+    seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
+    directory = options.directory or Path(tempfile.mkdtemp(prefix=f"purser-chaos-{seed}-"))
+    good = True
+    if options.profile != OUTAGES:
+        good = _chaos(options.profile, seed, directory / "chaos")
+    if options.profile in (OUTAGES, "standard"):
+        good = _outages(seed, directory / OUTAGES) and good
+    return 0 if good else 1
+
+
+def _chaos(profile: str, seed: int, directory: Path) -> bool:
+    directory.mkdir(parents=True)
+    say(f"profile {profile}, seed {seed}, evidence in {directory}")
+    run = Run(PROFILES[profile], seed, directory, say)
+    asyncio.run(run.go())
+    say(told(run))
+    return _judged(directory)
+
+
+def _outages(seed: int, directory: Path) -> bool:
+    directory.mkdir(parents=True)
+    say(f"outages, seed {seed}, evidence in {directory}")
+    calm = Calm(seed, directory, say)
+    asyncio.run(calm.go())
+    return _judged(directory) and not calm.failures
+
+
+def _judged(directory: Path) -> bool:
+    report = judge(directory)
+    if report is None:
+        say("no checker: nothing was judged")
+        return True
+    say(report.text())
+    return not report.violations
+
+
+def say(line: str) -> None:
+    """One line, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,83 @@
+"""When which fault happens: a deck that the seed shuffles, played at the run's pace."""
+
+import asyncio
+import random
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+from chaos.breaking import Breaking
+from chaos.misbehaving import Misbehaving
+from chaos.poison import Poison
+from chaos.portal import Portal
+from chaos.processes import Processes
+from chaos.struck import Struck
+
+Strike = Callable[[], Awaitable[None]]
+
+
+@dataclass
+class Nemesis:
+    """Strikes until told to end; `seconds` is the time in which `faults` are meant to happen."""
+
+    seed: int
+    struck: Struck
+    processes: Processes
+    breaking: Breaking
+    misbehaving: Misbehaving
+    portal: Portal
+    poison: Poison
+    faults: int
+    seconds: float
+
+    def __post_init__(self) -> None:
+        self._chance = random.Random(f"{self.seed}/nemesis")  # noqa: S311
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Strike until the ending is set, then undo what still goes on."""
+        pause = self.seconds / self.faults
+        for strike in self._deck():
+            if self.struck.ending.is_set():
+                break
+            task = asyncio.create_task(_awaited(strike))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            await self.struck.lasting(pause * self._chance.uniform(0.4, 1.4))
+            _raise_what_failed(task)
+        await asyncio.gather(*self._running)
+        await self.misbehaving.heal()
+
+    def _deck(self) -> Iterator[Strike]:
+        """Without end: of every 40 faults, one restart of each server and a few of everything."""
+        processes = self.processes
+        seldom: list[Strike] = [
+            lambda: processes.end("sandbox", signal.SIGKILL),
+            processes.rebalance,
+            self.misbehaving.expire_tokens,
+        ]
+        while True:
+            for rare in self._chance.sample(seldom, len(seldom)):
+                deck: list[Strike] = [
+                    *[self.misbehaving.strike] * 24,
+                    *[self.breaking.strike] * 5,
+                    *[processes.kill] * 2,
+                    processes.terminate,
+                    *[processes.freeze] * 2,
+                    lambda: processes.end("kafka", signal.SIGKILL),
+                    lambda: processes.end("mongo", signal.SIGKILL),
+                    self.portal.order,
+                    self.portal.pass_time,
+                    self.poison.inject,
+                    rare,
+                ]
+                yield from self._chance.sample(deck, len(deck))
+
+
+async def _awaited(strike: Strike) -> None:
+    await strike()
+
+
+def _raise_what_failed(task: "asyncio.Task[None]") -> None:
+    if task.done():
+        task.result()
