@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib.util
 import random
 import time
 from collections.abc import Callable
@@ -172,11 +171,3 @@ class Run:
             "portal_orders": evidence.made_by_hand(self.directory, BY_HAND),
             "canaries": self.market.secrets(),
         }
-
-
-def judge(directory: Path) -> Any:
-    """The independent checker's report; None while there is no checker."""
-    if importlib.util.find_spec("chaos.checker") is None:
-        return None
-    checker = importlib.import_module("chaos.checker")
-    return checker.check(directory)

@@ -57,6 +57,8 @@ SENTENCES: Mapping[str, str] = {
     "order.completed": "The order for {quantity} x {product_name} was completed",
     "license.purchased": "{quantity} x {product_name} were purchased, PO {po_number}",
     "license.quantity-changed": "{product_name} has {quantity} seats now, PO {po_number}",
+    "buying.stopped": "Buying was stopped ({scope})",
+    "buying.resumed": "Buying was resumed ({scope})",
     "spend-cap.changed": "The spend cap of a reseller was changed",
     "order.observed": "Order {number} was placed without Purser",
     "access.granted": "{principal} was given the role {role} ({scope})",

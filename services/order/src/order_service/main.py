@@ -60,7 +60,26 @@ def build(settings: Settings) -> FastAPI:
         asyncio.sleep,
         jobs.keeper(requests.extend, lease, real_now),
     )
-    post = Post(
+    post = _post(process, settings, requests, accounts, connections, resellers)
+    lookout = Lookout(requests, marketplace, lease, real_now)
+    sender = jobs.declare(process, counter, lookout, post)
+    routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
+    app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
+    app.state.process = process
+    return app
+
+
+def _post(
+    process: Process,
+    settings: Settings,
+    requests: store.Requests,
+    accounts: store.Accounts,
+    connections: store.Connections,
+    resellers: clients.Resellers,
+) -> Post:
+    reseller = process.peer("reseller", settings.reseller_url)
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Post(
         requests,
         accounts,
         store.Orders(process.database, process.outbox),
@@ -73,12 +92,6 @@ def build(settings: Settings) -> FastAPI:
         process.clock.now,
         real_now,
     )
-    lookout = Lookout(requests, marketplace, lease, real_now)
-    sender = jobs.declare(process, counter, lookout, post)
-    routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
-    app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
-    app.state.process = process
-    return app
 
 
 def _times(settings: Settings) -> Times:
