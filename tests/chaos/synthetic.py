@@ -335,7 +335,7 @@ class Request:
 
     def ask(self) -> "Request":
         """Listings did not show it, so a person is asked."""
-        self.document["absent_since"] = self.run.now()
+        self.document["absence_shown_at"] = self.run.now()
         return self.step("order.uncertain", "needs_review")
 
     def settle(self, answer: str) -> "Request":

@@ -14,8 +14,8 @@ from typing import Any
 
 from order_service.clients import _meaning
 from order_service.commands.sending import record_answer
+from order_service.domain import following, review
 from order_service.domain import purchase as rules
-from order_service.domain import review
 from order_service.domain.purchase import Answer, Evidence, Purchase
 from purser_common.errors import Conflict
 from purser_common.outbox import Loaded, Stamp
@@ -132,12 +132,13 @@ def _recorded(purchase: Purchase, n: int, outcome: str, fenced: bool) -> Purchas
         saved.append(state)
         return replace(loaded, state=state)
 
-    async def watch(*_: Any) -> None:
+    async def told(*_: Any) -> None:
         return None
 
     counter: Any = SimpleNamespace(
         requests=SimpleNamespace(load=load, save=save),
-        accounts=SimpleNamespace(watch=watch),
+        accounts=SimpleNamespace(watch=told, queue=told),
+        resellers=SimpleNamespace(unresolved=told, resolved=told),
         times=SimpleNamespace(retry=SECOND),
         real_now=lambda: BEGINNING,
     )
@@ -183,13 +184,13 @@ def _objected(purchase: Purchase) -> Purchase:
 def _completed(purchase: Purchase) -> Purchase:
     found = purchase.request.order
     assert found is not None
-    return rules.completed(purchase, order(found.id, "completed"), "1000300", 5)[0]
+    return following.completed(purchase, order(found.id, "completed"), "1000300", 5)[0]
 
 
 def _order_failed(purchase: Purchase) -> Purchase:
     found = purchase.request.order
     assert found is not None
-    return rules.followed(purchase, order(found.id, "error"), BEGINNING)[0]
+    return following.followed(purchase, order(found.id, "error"), BEGINNING)[0]
 
 
 DECISIONS: Mapping[str, Callable[..., Purchase]] = {
@@ -234,8 +235,10 @@ class Book:
         alike = replace(
             purchase,
             reads=0,
+            late=False,
             due_at=purchase.due_at and BEGINNING,
-            absent_since=purchase.absent_since and _place(purchase.absent_since, purchase),
+            absence_shown_at=purchase.absence_shown_at
+            and _place(purchase.absence_shown_at, purchase),
             attempts=tuple(replace(attempt, detail=None) for attempt in purchase.attempts),
             evidence=tuple(replace(one, source="", by="") for one in purchase.evidence),
         )

@@ -86,7 +86,7 @@ def _spans_of_documents(ledger: Ledger) -> Iterator[Span]:
         starts = [instant(attempt["started_at"]) for attempt in intent.attempts]
         if not starts:
             continue
-        learnt = [intent.document.get("absent_since")]
+        learnt = [intent.document.get("absence_shown_at")]
         if not _given_up(ledger, intent):
             # what shows up of a request that was given up shows up while it holds nothing
             learnt += [one["at"] for one in (intent.document.get("evidence") or [])[:1]]

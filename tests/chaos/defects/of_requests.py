@@ -144,7 +144,7 @@ def two_open_requests_in_one_slot(run: SyntheticRun) -> None:
     first = run.request().lose().ask()
     second = run.request(product=first.state["product"]).lose().ask()
     second.document["slot_buy"] = first.document["slot_buy"]
-    first.document["absent_since"] = first.document["attempts"][0]["started_at"]
+    first.document["absence_shown_at"] = first.document["attempts"][0]["started_at"]
 
 
 @violates("I11")
@@ -164,7 +164,7 @@ def a_purchase_that_was_sent_while_another_of_its_slot_was_open(run: SyntheticRu
 def a_purchase_that_was_sent_while_another_of_its_slot_was_in_review(run: SyntheticRun) -> None:
     first = run.request().lose().ask()
     run.purchase(product=first.state["product"])
-    first.document["absent_since"] = run.now()
+    first.document["absence_shown_at"] = run.now()
     first.settle("give_up")
 
 
