@@ -3,13 +3,15 @@
 A send in progress is the answers that its ports have given so far, by name.
 """
 
+from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, Literal
 
 from purser_common.errors import Conflict, Unavailable
 from reseller_service.commands.sending import close_attempt, send_order
-from reseller_service.domain.sending import Attempt, Outcome, not_sent
+from reseller_service.domain.accounts import Limits, Standing
+from reseller_service.domain.sending import Attempt, Noted, Outcome, not_sent
 
 from .deciding import BEGINNING, EARLY, ID, LATE, SECOND, named, outcome
 from .running import Answers, Asks, Raised, Returned, finish, resume
@@ -26,14 +28,32 @@ async def _instantly(value: Any = None) -> Any:
     return value
 
 
+RESELLER = SimpleNamespace(id="r1", buying_enabled=True)
+
+
+async def _decided(_reseller_id: str, decide: Callable[[Standing], tuple[Standing, Any]]) -> Any:
+    return decide(Standing())[1]
+
+
+def _keeper() -> Any:
+    """An account that always has a place: what may send is another model's."""
+    return SimpleNamespace(
+        resellers=SimpleNamespace(load=lambda _: _instantly(SimpleNamespace(state=RESELLER))),
+        stops=SimpleNamespace(holds=lambda _: _instantly(False)),
+        accounts=SimpleNamespace(standing=lambda _: _instantly(Standing()), change=_decided),
+        limits=Limits(),
+        now=lambda: BEGINNING,
+    )
+
+
 def _program(fenced: bool, ports: Answers) -> Any:
-    account = SimpleNamespace(reseller=SimpleNamespace(id="r1", buying_enabled=True))
     hop: Any = SimpleNamespace(
-        resellers=SimpleNamespace(
-            account=lambda _: _instantly(account),
-            load=lambda _: _instantly(SimpleNamespace(state=account.reseller)),
+        credentials=SimpleNamespace(
+            account=lambda _: _instantly(SimpleNamespace(reseller=RESELLER))
         ),
-        accounts=SimpleNamespace(throttle=lambda _: _instantly()),
+        keeper=_keeper(),
+        keep=lambda _: None,
+        place_seconds=60.0,
         egress=SimpleNamespace(
             open=lambda *_: ports.call("opens"),
             settle=lambda _, found: ports.call("stores", found),
@@ -86,13 +106,15 @@ def closed(record: str | None, believe_lost: bool) -> tuple[str | None, str]:
             after.append(named(outcome))
         return record is None
 
-    async def stored(_id: str) -> tuple[Outcome | None, bool]:
+    async def noted(_id: str) -> Noted:
         if record == "open":
-            return (not_sent("it was not stored", True) if believe_lost else None), True
-        return outcome(str(record), True), True
+            known = not_sent("it was not stored", True) if believe_lost else None
+        else:
+            known = outcome(str(record), True)
+        return Noted("r1", True, known)
 
     hop: Any = SimpleNamespace(
-        egress=SimpleNamespace(close=close, outcome=stored), now=lambda: BEGINNING
+        egress=SimpleNamespace(close=close, noted=noted), keeper=_keeper(), now=lambda: BEGINNING
     )
     answer: Outcome = finish(close_attempt(hop, ATTEMPT.id))
     return after[-1], named(answer)
