@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
@@ -52,7 +51,7 @@ class Nemesis:
         """Without end: of every 40 faults, one restart of each server and a few of everything."""
         processes = self.processes
         seldom: list[Strike] = [
-            lambda: processes.end("sandbox", signal.SIGKILL),
+            lambda: processes.restart("sandbox"),
             processes.rebalance,
             self.misbehaving.expire_tokens,
         ]
@@ -64,8 +63,8 @@ class Nemesis:
                     *[processes.kill] * 2,
                     processes.terminate,
                     *[processes.freeze] * 2,
-                    lambda: processes.end("kafka", signal.SIGKILL),
-                    lambda: processes.end("mongo", signal.SIGKILL),
+                    lambda: processes.restart("kafka"),
+                    lambda: processes.restart("mongo"),
                     self.portal.order,
                     self.portal.pass_time,
                     self.poison.inject,

@@ -1,6 +1,7 @@
 """Faults of processes. Only those of the run's own stack are signalled, by the pid that it tells."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -12,8 +13,11 @@ from stack import Stack
 
 from chaos.profiles import LONGEST_STOP, SANDBOX_STOP
 from chaos.struck import Struck
+from purser_common.testing import eventually
 
-DOWN_AT_ONCE = 2
+TWO_AT_ONCE = 0.3
+"""How often a second program is taken away while one is."""
+PLACE_WITHIN = 60.0
 READY_WITHIN = 120.0
 
 
@@ -62,6 +66,12 @@ class Processes:
         finally:
             self._busy.discard(program)
 
+    async def restart(self, server: str) -> None:
+        """SIGKILL to a server that all use, as soon as it is its turn."""
+        with contextlib.suppress(AssertionError):
+            await eventually(lambda: not self._busy, within=PLACE_WITHIN, every=0.2)
+        await self.end(server, signal.SIGKILL)
+
     async def end(self, program: str, how: signal.Signals) -> None:
         """Signal a program that runs; the supervisor starts it again, which is timed."""
         pid = await self._take(program)
@@ -95,9 +105,10 @@ class Processes:
     async def _take(self, program: str) -> int | None:
         """The pid of a program that runs and that nothing else is done to; None when there is none.
 
-        A few programs at most are away at once, else nothing would be left to go wrong.
+        Two programs at most are away at once, else nothing would be left to go wrong.
         """
-        if program in self._busy or len(self._busy) >= DOWN_AT_ONCE:
+        at_once = 2 if self.chance.random() < TWO_AT_ONCE else 1
+        if program in self._busy or len(self._busy) >= at_once:
             return None
         self._busy.add(program)
         state = await asyncio.to_thread(self.stack.supervision.state, program)

@@ -162,7 +162,9 @@ class Process:
         kafka.refuse_unsafe(self.broker.subscribers)
         await self._wait_for("MongoDB", lambda: mongo.ping(self.database))
         await self._wait_for("Kafka", lambda: kafka.reachable(self.settings.kafka))
-        await mongo.declare_indexes(self.database, self._indexes)
+        await self._wait_for(
+            "MongoDB's indexes", lambda: mongo.declare_indexes(self.database, self._indexes)
+        )
         tasks = [asyncio.create_task(self._guard(run)) for run in await self._running()]
         self._ready = True
         _log.info("ready", role=self.settings.role, port=self.settings.http.port)
