@@ -37,7 +37,7 @@ test: ## run every test on real servers; PYTEST="-k name" gives pytest more argu
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(BIN)/pytest $(PYTEST)
 
-models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does; takes hours
+models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does (20 min)
 	@MODELS=large $(BIN)/pytest tests/models $(PYTEST)
 
 crash: ## crash every process at every named point, 10 times in each way; CELLS="--rounds 1 --only order"

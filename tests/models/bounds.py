@@ -1,7 +1,7 @@
 """How far the searches go.
 
-`make test` searches small worlds (two attempts, two facts), in under a minute. `make models` searches
-larger ones for hours of a machine's time that nobody waits for: three attempts, three facts.
+`make test` searches small worlds: two attempts, two facts, in under a minute. `make models` searches
+larger ones: three attempts, three facts, in about 20 minutes.
 """
 
 import os

@@ -26,7 +26,10 @@ SERVICES = {
 """Where each listens unless `<NAME>_URL` says otherwise."""
 
 KeyFile = Annotated[
-    Path, typer.Option(envvar="IDENTITY__PRIVATE_KEY_FILE", help="The operator's private key.")
+    Path,
+    typer.Option(
+        "--operator-key", envvar="IDENTITY__PRIVATE_KEY_FILE", help="The operator's private key."
+    ),
 ]
 PublicKeys = Annotated[
     Path, typer.Option(envvar="IDENTITY__PUBLIC_KEYS_DIR", help="Everybody's public keys.")

@@ -97,6 +97,7 @@ ROUTES: tuple[Route, ...] = (
         GET    /v1/license-change-requests/{id}                     get_license_change_request
         GET    /v1/review-items                                     list_review_items
         POST   /v1/review-items/{id}/settlements                    settle_review
+        POST   /v1/review-items/{id}/settlement-previews            preview_settlement
         GET    /v1/tenants/{id}/orders                              list_observed_orders
         GET    /v1/spend-caps/{reseller_id}                         get_spend_cap
         PUT    /v1/spend-caps/{reseller_id}                         set_spend_cap

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 
 from order_service.commands.following import Lookout, follow_next
+from order_service.commands.measuring import measure_reviews
+from order_service.commands.ports import Requests
 from order_service.commands.sending import (
     Counter,
     carry_out,
@@ -136,3 +138,15 @@ def declare(process: Process, counter: Counter, lookout: Lookout, post: Post) ->
     process.job("order.queue", lambda: queue_overdue(counter), every=5.0)
     sender = process.job("order.send", send, every=0.5, workers=4)
     return sender
+
+
+def declare_figures(
+    process: Process, requests: Requests, within: timedelta, real_now: Callable[[], datetime]
+) -> None:
+    """Declare what keeps the figures of the review queue."""
+
+    async def measure() -> bool:
+        await measure_reviews(requests, within, real_now)
+        return False
+
+    process.job("order.measure", measure, every=10.0)

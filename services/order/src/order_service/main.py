@@ -63,6 +63,8 @@ def build(settings: Settings) -> FastAPI:
     post = _post(process, settings, requests, accounts, connections, resellers)
     lookout = Lookout(requests, marketplace, lease, real_now)
     sender = jobs.declare(process, counter, lookout, post)
+    within = timedelta(seconds=settings.review_within_seconds)
+    jobs.declare_figures(process, requests, within, real_now)
     routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
     app.state.process = process

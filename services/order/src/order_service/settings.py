@@ -37,3 +37,7 @@ class Settings(ServiceSettings):
     verify_every_seconds: float = Field(
         default=2.0, description="Pause between sweeps while an order's outcome is unknown."
     )
+    review_within_seconds: float = Field(
+        default=14_400.0,
+        description="How long a request may wait for a person's answer; later it is overdue.",
+    )

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from fastapi import APIRouter, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from order_service.api.requests import Body, Limit, answered
 from order_service.commands.requesting import Desk
-from order_service.commands.reviewing import Settlement, settle_review
+from order_service.commands.reviewing import Settlement, preview_settlement, settle_review
 from order_service.commands.sweeping import Post
 from order_service.views import Views
 from purser_common.identity import ROLES
@@ -22,6 +22,14 @@ class SettlementBody(Body):
     answer: Literal["link", "not_placed", "give_up"]
     order_id: str | None = Field(default=None, description="With `link`: the marketplace's order.")
     reason: str = Field(min_length=1, max_length=1_000)
+
+
+class SettlementPreview(BaseModel):
+    """What a request would become if it were settled so."""
+
+    request_id: str
+    answer: str
+    status: str
 
 
 def add(
@@ -56,6 +64,15 @@ def add(
         loaded = await settle_review(post, settlement, caller, cause, keyed)
         on_request()
         return answered(response, loaded)
+
+    @routes.post("/v1/review-items/{id}/settlement-previews", operation_id="preview_settlement")
+    async def preview(
+        id: str, body: SettlementBody, caller: CallerOf, _: RequestOf
+    ) -> SettlementPreview:
+        """What settling so would do, or why it is refused; nothing is changed."""
+        settlement = Settlement(id, body.answer, body.order_id, body.reason)
+        purchase = await preview_settlement(post, settlement, caller)
+        return SettlementPreview(request_id=id, answer=body.answer, status=purchase.request.status)
 
     @routes.get("/v1/tenants/{id}/orders", operation_id="list_observed_orders")
     async def orders(

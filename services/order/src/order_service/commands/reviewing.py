@@ -54,6 +54,17 @@ async def settle_review(
     raise Conflict("the request keeps changing; read it again and decide again", code="busy")
 
 
+async def preview_settlement(
+    post: Post, settlement: Settlement, caller: Caller
+) -> Purchase:
+    """What the request would become; nothing is changed. Raises what `settle_review` would."""
+    loaded = await post.requests.load(settlement.request_id)
+    state = loaded.state.request
+    caller.require("purchaser", customer=state.customer_id, tenant=state.tenant_id)
+    purchase, _ = await _decision(post, settlement, caller, loaded.state)
+    return purchase
+
+
 async def _decision(
     post: Post, settlement: Settlement, caller: Caller, purchase: Purchase
 ) -> Decision:

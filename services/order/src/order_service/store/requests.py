@@ -183,6 +183,11 @@ class Requests:
             if one.state.phase != CANCELLED or one.state.attempt.started_at >= since
         ]
 
+    async def in_review(self) -> list[datetime]:
+        """When each request that waits for a person was last sent."""
+        waiting = self._collection.find({"phase": NEEDS_REVIEW}, {"attempts.started_at": 1})
+        return [one["attempts"][-1]["started_at"] for one in await waiting.to_list(None)]
+
     async def newest_order(self, reseller_id: str) -> tuple[datetime, Control] | None:
         """The account's order that was seen last, and when: a listing without it shows nothing."""
         document = await self._collection.find_one(
