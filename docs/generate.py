@@ -279,7 +279,8 @@ def tables(known: list[Service]) -> dict[str, list[str]]:
     groups = table("consumer group", "reads", "puts aside in")
     for service in known:
         for group, names in sorted(service.consumes.items()):
-            groups.append(row(f"`{group}`", f"{len(names)} topics", f"`{dead_letter(group)}`"))
+            count = "1 topic" if len(names) == 1 else f"{len(names)} topics"
+            groups.append(row(f"`{group}`", count, f"`{dead_letter(group)}`"))
     return {"services": owners, "groups": groups}
 
 

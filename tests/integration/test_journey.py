@@ -8,6 +8,7 @@ from program_settings import SERVICES
 from purser_common.testing import eventually, records
 from purser_events.topics import TOPICS
 
+PRICE = {"currency": "USD", "amount": "23.42"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
@@ -49,6 +50,8 @@ async def test_a_purchase_is_seen_by_an_outside_consumer_under_one_trace(
     assert bought["data"]["quantity_before"] == 0
     assert bought["data"]["quantity_after"] == asked["quantity"]
     assert bought["data"]["marketplace_subscription_id"] == done["marketplace_subscription_id"]
+    # what the customer pays, through a parent's credentials; the reseller pays less
+    assert bought["data"]["unit_price"] == PRICE
 
 
 async def test_a_purchase_shows_as_subscription_with_seats_and_in_the_overview(
@@ -75,6 +78,25 @@ async def test_a_purchase_shows_as_subscription_with_seats_and_in_the_overview(
     assert shop.tenant["id"] in [t["id"] for t in overview["tenants"]]
     requests = {r["id"]: r["status"] for r in overview["requests"]}
     assert requests[done["id"]] == "completed"
+
+
+async def test_an_order_given_to_the_marketplace_without_us_is_observed_for_its_tenant(
+    system: Any, shop: Any
+) -> None:
+    line = {"mpn": "SIMBS:0001_P1Y:M", "vendor": "SIMMICROSOFT", "quantity": 2}
+    placed = shop.order_at_the_panel(poNumber="PANEL-1", products=[line])
+    done = await shop.assert_bought_once(shop.buy())
+
+    def shown() -> dict[str, Any] | None:
+        found = system.get(f"/v1/tenants/{shop.tenant['id']}/orders")["items"]
+        assert done["order"]["id"] not in [one["id"] for one in found]
+        return next((one for one in found if one["id"] == placed["id"]), None)
+
+    observed = await eventually(shown, within=20)
+    assert observed is not None
+    assert (observed["po_number"], observed["type"]) == ("PANEL-1", "sales")
+    assert observed["tenant_id"] == shop.tenant["id"]
+    assert observed["customer_id"] == shop.tenant["customer_id"]
 
 
 async def test_the_trail_names_who_asked_and_what_followed(system: Any, shop: Any) -> None:

@@ -130,7 +130,9 @@ def test_an_estimate_has_the_contract_value_of_each_level():
                             "buyerId": 2,
                             "effectiveTotal": {"currency": "USD", "amount": "8.40"},
                             "startDate": "2026-03-01T00:00:00Z",
-                        }
+                            "planPeriod": {"total": {"currency": "USD", "amount": "0.70"}},
+                        },
+                        {"sellerId": 2, "buyerId": "3", "planPeriod": None},
                     ],
                 }
             ],
@@ -139,9 +141,12 @@ def test_an_estimate_has_the_contract_value_of_each_level():
 
     assert estimate.lines[0].quantity == Decimal(-3)
     assert estimate.lines[0].extended_price is None
-    (tcv,) = estimate.subscriptions[0].tcvs
+    tcv, lower = estimate.subscriptions[0].tcvs
     assert (tcv.seller_id, tcv.buyer_id) == ("1", "2")
     assert tcv.effective_total == Money(currency="USD", amount=Decimal("8.40"))
+    assert tcv.plan_period is not None
+    assert tcv.plan_period.total == Money(currency="USD", amount=Decimal("0.70"))
+    assert (lower.buyer_id, lower.plan_period) == ("3", None)
 
 
 def test_what_was_read_cannot_be_changed():

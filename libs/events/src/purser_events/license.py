@@ -7,6 +7,11 @@ from pydantic import AwareDatetime, Field
 from purser_events.envelope import Fact, Published
 from purser_events.values import Money, ProductIdentity
 
+UNIT_PRICE = (
+    "What the customer pays at most per seat and billing period, when it was requested: by the "
+    "catalogue, else by the marketplace's estimate. Absent: neither tells it. Never the reseller's cost."
+)
+
 
 class MarketplaceOrder(Published):
     """The order that carries out a request, as far as it is known."""
@@ -62,7 +67,7 @@ class LicenseChangeRequest(Published):
     origin: str = Field(description="`person` or `automation`.")
     requested_by: str = Field(description="`user:…`, `client:…` or `service:…`.")
     requested_at: AwareDatetime
-    unit_price: Money | None = Field(default=None, description="What the customer pays per seat.")
+    unit_price: Money | None = Field(default=None, description=UNIT_PRICE)
     order: MarketplaceOrder | None = None
     subscription_id: str | None = Field(
         default=None, description="Purser's id of the subscription that a change is about."
@@ -146,9 +151,7 @@ class LicenseFact(LicenseChangeFact):
     request_id: str
     requested_by: str
     origin: str = Field(description="`person` or `automation`.")
-    unit_price: Money | None = Field(
-        default=None, description="What the customer pays per seat; absent: unknown."
-    )
+    unit_price: Money | None = Field(default=None, description=UNIT_PRICE)
 
 
 class LicensePurchased(LicenseFact):

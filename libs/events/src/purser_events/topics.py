@@ -84,6 +84,7 @@ BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 
 CONSUMER_GROUPS: tuple[str, ...] = (
     "subscription.mirror",
+    "subscription.copies",
     "order.copies",
     "audit.record",
     "gateway.read-model",

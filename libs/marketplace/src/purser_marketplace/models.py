@@ -42,6 +42,7 @@ __all__ = [
     "Period",
     "Plan",
     "PlanPeriod",
+    "PlanPeriodValue",
     "Price",
     "Product",
     "Reseller",
@@ -188,6 +189,12 @@ class Order(Resource):
     attributes: Attributes = Field(default_factory=dict)
 
 
+class PlanPeriodValue(Resource):
+    """The part of a contract value that falls on one billing period of the plan."""
+
+    total: OptionalMoney = None
+
+
 class Tcv(Resource):
     """The total contract value between one seller and one buyer of the chain (§3.5)."""
 
@@ -196,6 +203,7 @@ class Tcv(Resource):
     total: OptionalMoney = None
     disc_total: OptionalMoney = None
     effective_total: OptionalMoney = None
+    plan_period: PlanPeriodValue | None = None
     start_date: OptionalMoment = None
     end_date: OptionalMoment = None
 

@@ -9,7 +9,15 @@ from urllib.parse import quote
 
 import httpx
 
-from order_service.domain.offers import Listed, OrderedLine, Permission, Quote, Seen, Terms
+from order_service.domain.offers import (
+    Listed,
+    OrderedLine,
+    Permission,
+    Quote,
+    Seen,
+    Terms,
+    seat_price,
+)
 from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Taken, Unknown
 from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable
@@ -231,11 +239,28 @@ class Marketplace:
             quantity=quantity,
         )
         found = await _asked(lambda: self._api(reseller_id).estimate(order))
-        lines = tuple(
-            (line.name or line.mpn or "", line.quantity, _money(line.extended_price))
-            for line in found.lines
-        )
-        return Quote(_money(found.total), lines)
+        return quote_of(found, customer_id, product, quantity)
+
+
+def quote_of(
+    found: models.Estimate, customer_id: str, product: ProductIdentity, quantity: int
+) -> Quote:
+    """What an estimate says.
+
+    The price is taken only from the level of the chain that names the customer as the buyer: `total` and
+    the lines' prices may be another level's, such as the reseller's cost. Of several products, which
+    the marketplace adds by itself, no level tells the price of one.
+    """
+    lines = tuple(
+        (line.name or line.mpn or "", line.quantity, _money(line.extended_price))
+        for line in found.lines
+    )
+    paid = [t for one in found.subscriptions for t in one.tcvs if t.buyer_id == customer_id]
+    price = None
+    if len(lines) == len(paid) == 1:
+        once = paid[0].plan_period.total if paid[0].plan_period else None
+        price = seat_price(product, quantity, _money(once), _money(paid[0].total))
+    return Quote(_money(found.total), lines, price)
 
 
 async def _rows(orders: AsyncIterator[models.Order]) -> list[Listed]:

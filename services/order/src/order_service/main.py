@@ -24,7 +24,7 @@ def build(settings: Settings) -> FastAPI:
         settings,
         indexes=store.INDEXES,
         outboxes=store.OUTBOXES,
-        accepts=("gateway", "tenant-connection", "reseller", "subscription"),
+        accepts=("gateway", "tenant-connection", "reseller"),
     )
     requests = store.Requests(process.database, process.outbox)
     accounts = store.Accounts(process.database)

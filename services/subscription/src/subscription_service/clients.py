@@ -1,4 +1,4 @@
-"""Calls to the reseller service (and through it to the marketplace) and to tenant-connection."""
+"""Calls to the marketplace, through the reseller service."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -6,12 +6,10 @@ from typing import TypeVar
 import httpx
 
 from purser_common.errors import NotFound, Unavailable
-from purser_common.telemetry import Cause
 from purser_common.web import Peer, Signed
-from purser_events.tenant import Tenant
 from purser_marketplace import errors, models
 from purser_marketplace.client import Marketplace as SimpleApi
-from subscription_service.domain import SERVICE, Reading
+from subscription_service.domain import Reading
 
 T = TypeVar("T")
 
@@ -78,32 +76,6 @@ def _whole(periods: dict[str, dict[str, object] | None]) -> dict[str, dict[str, 
 
 def _period(period: models.Period | None) -> dict[str, object] | None:
     return {"type": period.type, "duration": period.duration} if period else None
-
-
-class Tenants:
-    """The tenant-connection service."""
-
-    def __init__(self, peer: Peer) -> None:
-        self._peer = peer
-
-    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]:
-        """The tenants that are connected to a marketplace customer."""
-        cause = Cause(SERVICE, f"reseller-{reseller_id}")
-        params = {"reseller_id": reseller_id}
-        found = await self._peer.json("GET", "/internal/references", cause=cause, params=params)
-        tenants = [
-            Tenant.model_validate(
-                (await self._peer.json("GET", f"/internal/tenants/{one['id']}", cause=cause))[
-                    "state"
-                ]
-            )
-            for one in found["tenants"]
-        ]
-        return [
-            tenant
-            for tenant in tenants
-            if tenant.connection and tenant.connection.marketplace_customer_id == customer_id
-        ]
 
 
 async def _asked(ask: Callable[[], Awaitable[T]]) -> T:

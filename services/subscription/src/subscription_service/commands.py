@@ -1,6 +1,7 @@
 """Reading the marketplace into the mirror."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -13,7 +14,7 @@ from purser_events.envelope import Fact
 from purser_events.subscription import Subscription
 from purser_events.tenant import Tenant
 from subscription_service import domain
-from subscription_service.domain import SERVICE, Reading, Refresh
+from subscription_service.domain import MOST_FAILURES, SERVICE, Reading, Refresh
 
 
 class Mirror(Protocol):
@@ -48,8 +49,8 @@ class Marketplace(Protocol):
     async def subscription_ids(self, reseller_id: str, customer_id: str) -> list[str]: ...
 
 
-class Tenants(Protocol):
-    """The tenant-connection service."""
+class Connections(Protocol):
+    """The own copy of which tenants are connected to which marketplace customer."""
 
     async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]: ...
 
@@ -61,7 +62,7 @@ class Reader:
     mirror: Mirror
     refreshes: Refreshes
     marketplace: Marketplace
-    tenants: Tenants
+    connections: Connections
     lease: timedelta
     every: timedelta
     now: Callable[[], datetime]
@@ -69,7 +70,10 @@ class Reader:
 
 
 async def refresh_next(reader: Reader) -> bool:
-    """Do the reading that has been due longest; a failed one comes again later."""
+    """Do the reading that has been due longest; a failed one comes again later.
+
+    What the marketplace keeps saying that it does not know is left to the reading of everything.
+    """
     refresh = await reader.refreshes.claim(reader.lease)
     if refresh is None:
         return False
@@ -78,6 +82,9 @@ async def refresh_next(reader: Reader) -> bool:
         try:
             await _refresh(reader, refresh)
         except (Problem, VersionConflict) as error:
+            if isinstance(error, NotFound) and refresh.failures == MOST_FAILURES:
+                await reader.refreshes.done(refresh, _again(reader, refresh))
+                return True
             pause = min(60.0, 0.5 * 2.0**refresh.failures)
             await reader.refreshes.postponed(refresh, reader.real_now() + timedelta(seconds=pause))
             if not isinstance(error, Unavailable | NotFound | VersionConflict):
@@ -87,19 +94,32 @@ async def refresh_next(reader: Reader) -> bool:
 
 async def _refresh(reader: Reader, refresh: Refresh) -> None:
     cause = Cause(SERVICE, refresh.correlation_id, refresh.causation_id)
+    owners = await reader.connections.connected(
+        refresh.reseller_id, refresh.marketplace_customer_id
+    )
+    if not owners:
+        # Nothing is lost: whoever is connected to this customer wants everything of it read.
+        await reader.refreshes.done(refresh, None)
+        return
     if refresh.marketplace_subscription_id is not None:
         await read_subscription(
             reader, refresh.reseller_id, refresh.marketplace_subscription_id, cause
         )
         crash.point("subscription.refresh.mirrored")
-        await reader.refreshes.done(refresh, None)
+        await reader.refreshes.done(refresh, _again(reader, refresh))
         return
     ids = await reader.marketplace.subscription_ids(
         refresh.reseller_id, refresh.marketplace_customer_id
     )
     for id in ids:
-        await read_subscription(reader, refresh.reseller_id, id, cause)
-    await reader.refreshes.done(refresh, reader.real_now() + reader.every)
+        with suppress(NotFound):  # of one that is listed but not shown nothing is known this time
+            await read_subscription(reader, refresh.reseller_id, id, cause)
+    await reader.refreshes.done(refresh, _again(reader, refresh))
+
+
+def _again(reader: Reader, refresh: Refresh) -> datetime | None:
+    """Everything of a customer is read over and over, one subscription only when it is wanted."""
+    return reader.real_now() + reader.every if refresh.marketplace_subscription_id is None else None
 
 
 async def read_subscription(
@@ -108,14 +128,17 @@ async def read_subscription(
     """Read one subscription and keep what it says; None when it belongs to no connected tenant.
 
     Raises NotFound when the marketplace does not show it: once is no proof that it ended, so nothing
-    is changed by that. Raises Unavailable when the marketplace cannot be asked.
+    is changed by that. Raises Unavailable when the marketplace cannot be asked, VersionConflict when
+    another reader wrote meanwhile.
     """
+    id = domain.subscription_id(reseller_id, marketplace_subscription_id)
+    # Loaded before the marketplace is asked: so an older reading never overwrites a newer one.
+    before = await reader.mirror.find(id)
     reading = await reader.marketplace.subscription(reseller_id, marketplace_subscription_id)
-    tenants = await reader.tenants.connected(reseller_id, reading.customer_id)
-    tenant = _owner(tenants, reading.ms_customer_id)
+    tenants = await reader.connections.connected(reseller_id, reading.customer_id)
+    tenant = domain.owner(tenants, reading.ms_customer_id)
     if tenant is None or tenant.connection is None:
         return None
-    id = domain.subscription_id(reseller_id, marketplace_subscription_id)
     state = Subscription.model_validate(
         {
             **reading.fields,
@@ -130,7 +153,6 @@ async def read_subscription(
             "observed_at": reader.now(),
         }
     )
-    before = await reader.mirror.find(id)
     crash.point("subscription.refresh.read")
     facts = domain.observed(before.state if before else None, state)
     if before is None:
@@ -139,11 +161,3 @@ async def read_subscription(
         await reader.mirror.read(id, reader.real_now())
         return before
     return await reader.mirror.save(before, state, facts, cause)
-
-
-def _owner(tenants: list[Tenant], ms_customer_id: str | None) -> Tenant | None:
-    """The tenant that the subscription names; without a name the only one connected, else nobody."""
-    if ms_customer_id is not None:
-        named = [t for t in tenants if t.entra_tenant_id.lower() == ms_customer_id.lower()]
-        return named[0] if named else None
-    return tenants[0] if len(tenants) == 1 else None

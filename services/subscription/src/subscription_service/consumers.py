@@ -1,4 +1,4 @@
-"""Facts in: what they say is to be read soon; a handler calls nobody."""
+"""Facts in: whose is what, and what is to be read soon; a handler calls nobody."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -6,34 +6,54 @@ from typing import Any
 from purser_common.web import Process
 from purser_events.envelope import Envelope
 from purser_events.license import LicensePurchased
-from purser_events.tenant import TenantConnected
+from purser_events.tenant import TenantFact
+from purser_events.topics import TOPICS
 from subscription_service.domain import Refresh
-from subscription_service.store import Refreshes
+from subscription_service.store import Connections, Refreshes
 
 
-def declare(process: Process, refreshes: Refreshes, nudge: Callable[[], None]) -> None:
-    """Consume purchases and new connections."""
+def declare(
+    process: Process, refreshes: Refreshes, connections: Connections, nudge: Callable[[], None]
+) -> None:
+    """Consume purchases and what happens to tenants."""
 
-    async def mark(envelopes: Sequence[Envelope[Any]]) -> None:
+    async def mark(envelopes: Sequence[Envelope[LicensePurchased]]) -> None:
         for envelope in envelopes:
-            refresh = _refresh(envelope)
-            if refresh is not None:
-                await refreshes.want(refresh)
+            await refreshes.want(_bought(envelope))
         nudge()
 
-    process.subscribe("mirror", mark, facts=[LicensePurchased, TenantConnected])
+    async def copy(envelopes: Sequence[Envelope[TenantFact]]) -> None:
+        await connections.keep(envelopes)
+        # After the copy, for readings that found nobody connected, and each time: a repeated fact may
+        # be one whose handling ended between the two writes.
+        wanted = {one.id: one for one in map(_connected, envelopes) if one is not None}
+        for refresh in wanted.values():
+            await refreshes.want(refresh)
+        nudge()
+
+    process.subscribe("mirror", mark, facts=[LicensePurchased])
+    tenant_facts = [topic.fact for topic in TOPICS if topic.aggregate == "tenant"]
+    process.subscribe("copies", copy, facts=tenant_facts, batch=True)
 
 
-def _refresh(envelope: Envelope[Any]) -> Refresh | None:
+def _bought(envelope: Envelope[LicensePurchased]) -> Refresh:
     fact = envelope.data
-    if isinstance(fact, LicensePurchased):
-        reseller, customer = fact.reseller_id, fact.marketplace_customer_id
-        subscription: str | None = fact.marketplace_subscription_id
-    elif fact.state.connection is not None:
-        reseller = fact.state.connection.reseller_id
-        customer, subscription = fact.state.connection.marketplace_customer_id, None
-    else:
-        return None
+    return _refresh(
+        envelope,
+        fact.reseller_id,
+        fact.marketplace_customer_id,
+        fact.marketplace_subscription_id,
+    )
+
+
+def _connected(envelope: Envelope[TenantFact]) -> Refresh | None:
+    to = envelope.data.state.connection
+    return _refresh(envelope, to.reseller_id, to.marketplace_customer_id, None) if to else None
+
+
+def _refresh(
+    envelope: Envelope[Any], reseller: str, customer: str, subscription: str | None
+) -> Refresh:
     return Refresh(
         id=f"{reseller}|{customer}|{subscription or 'all'}",
         reseller_id=reseller,

@@ -1,6 +1,7 @@
 """What a reading of the marketplace means for the mirror: pure decisions."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from purser_events.envelope import Change, Fact
@@ -10,9 +11,12 @@ from purser_events.subscription import (
     SubscriptionChanged,
     SubscriptionEnded,
 )
+from purser_events.tenant import Tenant
 
 SERVICE = "service:subscription"
 ENDED = frozenset({"terminated", "removed"})
+MOST_FAILURES = 10
+"""How many failures in a row of one reading are counted."""
 _SUBSCRIPTIONS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:subscriptions")
 
 
@@ -43,6 +47,14 @@ class Reading:
 def subscription_id(reseller_id: str, marketplace_subscription_id: str) -> str:
     """The id of a mirrored subscription: the same for every reader."""
     return str(uuid.uuid5(_SUBSCRIPTIONS, f"{reseller_id}|{marketplace_subscription_id}"))
+
+
+def owner(tenants: Sequence[Tenant], ms_customer_id: str | None) -> Tenant | None:
+    """The connected tenant that a subscription names; without a name the only one, else nobody."""
+    if ms_customer_id is not None:
+        named = [t for t in tenants if t.entra_tenant_id.lower() == ms_customer_id.lower()]
+        return named[0] if named else None
+    return tenants[0] if len(tenants) == 1 else None
 
 
 def observed(before: Subscription | None, now: Subscription) -> tuple[Fact, ...]:

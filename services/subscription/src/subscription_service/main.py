@@ -21,12 +21,12 @@ def build(settings: Settings) -> FastAPI:
         outboxes=store.OUTBOXES,
         accepts=("gateway", "order"),
     )
-    refreshes = store.Refreshes(process.database)
+    refreshes, connections = store.Refreshes(process.database), store.Connections(process.database)
     reader = Reader(
         store.Mirror(process.database, process.outbox),
         refreshes,
         clients.Marketplace(process.peer("reseller", settings.reseller_url), process.http),
-        clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url)),
+        connections,
         timedelta(seconds=settings.lease_seconds),
         timedelta(seconds=settings.refresh_seconds),
         process.clock.now,
@@ -37,7 +37,7 @@ def build(settings: Settings) -> FastAPI:
         return await refresh_next(reader)
 
     job = process.job("subscription.refresh", refresh, every=1.0, workers=2)
-    consumers.declare(process, refreshes, job.nudge)
+    consumers.declare(process, refreshes, connections, job.nudge)
     fresh = timedelta(seconds=settings.fresh_seconds)
     routes = api.router(views.Views(process.database), reader, fresh, real_now)
     app = process.app(

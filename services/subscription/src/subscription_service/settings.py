@@ -6,10 +6,9 @@ from purser_common.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):
-    """Peers, and how often the mirror is read again."""
+    """The reseller service, and how often the mirror is read again."""
 
     reseller_url: str
-    tenant_connection_url: str
     refresh_seconds: float = Field(default=900.0, description="Pause between full reads.")
     lease_seconds: float = Field(
         default=60.0, description="How long a process keeps a reading that it has claimed."

@@ -1,4 +1,4 @@
-"""The mirror, and what is to be read into it."""
+"""The mirror, what is to be read into it, and whose it is."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,19 +15,22 @@ from purser_common.mongo import (
     DuplicateKeyError,
     Index,
     UpdateOne,
+    keep_newest,
 )
 from purser_common.outbox import Loaded, Outbox, Stamp
 from purser_common.telemetry import Cause
-from purser_events.envelope import Fact
+from purser_events.envelope import Envelope, Fact
 from purser_events.subscription import Subscription
-from subscription_service.domain import Refresh
+from purser_events.tenant import Tenant, TenantFact
+from subscription_service.domain import MOST_FAILURES, Refresh
 
-SUBSCRIPTIONS, REFRESHES = "subscriptions", "refreshes"
+SUBSCRIPTIONS, REFRESHES, CONNECTIONS = "subscriptions", "refreshes", "connections"
 INDEXES = (
     Index(
         SUBSCRIPTIONS, (("tenant_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))
     ),
     Index(REFRESHES, (("due_at", ASCENDING),), sparse=True),
+    Index(CONNECTIONS, (("reseller_id", ASCENDING), ("marketplace_customer_id", ASCENDING))),
     *outbox.indexes(SUBSCRIPTIONS),
 )
 OUTBOXES = (SUBSCRIPTIONS,)
@@ -121,8 +124,38 @@ class Refreshes:
         """Try again then, unless it was wanted again meanwhile."""
         await self._collection.update_one(
             {"_id": refresh.id, "wanted": refresh.wanted},
-            {"$set": {"due_at": until, "failures": min(refresh.failures + 1, 10)}},
+            {"$set": {"due_at": until, "failures": min(refresh.failures + 1, MOST_FAILURES)}},
         )
+
+
+class Connections:
+    """Tenants by the marketplace customer that they are connected to: a copy fed by their facts."""
+
+    def __init__(self, database: Database) -> None:
+        self._collection = database[CONNECTIONS]
+
+    async def keep(self, envelopes: Sequence[Envelope[TenantFact]]) -> None:
+        """Keep each tenant's newest state; older and repeated ones change nothing."""
+        await keep_newest(self._collection, [_connection(envelope) for envelope in envelopes])
+
+    async def connected(self, reseller_id: str, customer_id: str) -> list[Tenant]:
+        """The tenants that are connected to a marketplace customer."""
+        found = self._collection.find(
+            {"reseller_id": reseller_id, "marketplace_customer_id": customer_id}
+        )
+        return [Tenant.model_validate(d["state"]) for d in await found.to_list(None)]
+
+
+def _connection(envelope: Envelope[TenantFact]) -> Document:
+    tenant = envelope.data.state
+    to = tenant.connection
+    return {
+        "_id": tenant.id,
+        "sequence": envelope.sequence,
+        "state": tenant.model_dump(mode="json"),
+        "reseller_id": to.reseller_id if to else None,
+        "marketplace_customer_id": to.marketplace_customer_id if to else None,
+    }
 
 
 def _fields(subscription: Subscription) -> Document:

@@ -22,7 +22,7 @@ def build(settings: Settings) -> FastAPI:
         settings,
         indexes=store.INDEXES,
         outboxes=store.OUTBOXES,
-        accepts=("gateway", "order", "reseller", "subscription"),
+        accepts=("gateway", "order", "reseller"),
     )
     microsoft = clients.Microsoft(
         process.http,

@@ -56,7 +56,9 @@ class PurchasePreview(BaseModel):
     quantity: int
     minimum_quantity: int
     maximum_quantity: int
-    unit_price: Money | None = Field(description="What the customer pays per seat.")
+    unit_price: Money | None = Field(
+        description="What the customer pays per seat and billing period; null: unknown."
+    )
     total: Money | None = Field(description="By the marketplace's estimate.")
     lines: list[PreviewLine]
     mapped: bool = Field(description="False: map the product before it can be bought.")

@@ -1,7 +1,7 @@
 """Wanting licences: the preview of a purchase, and the request for it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from order_service.commands.ports import (
@@ -17,7 +17,7 @@ from order_service.domain import purchase as rules
 from order_service.domain.offers import Quote, Terms
 from order_service.domain.purchase import Purchase
 from purser_common import crash
-from purser_common.errors import Conflict, FieldError, Invalid, NotFound
+from purser_common.errors import Conflict, FieldError, Invalid, NotFound, Problem
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause, traceparent
@@ -85,7 +85,7 @@ async def preview_purchase(
     quote = await desk.marketplace.estimate(
         connection.reseller_id, connection.marketplace_customer_id, product, quantity
     )
-    return terms, quote
+    return replace(terms, unit_price=terms.unit_price or quote.unit_price), quote
 
 
 async def request_purchase(
@@ -104,6 +104,7 @@ async def request_purchase(
     terms = await desk.resellers.terms(connection.reseller_id, want.product, caller, cause)
     _buyable(terms, connection.reseller_id)
     rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
+    terms = await _priced(desk, want, connection, terms)
     state = _state(desk, want, rules.BUY, tenant, connection, terms, caller, request.id())
     return await _queued(desk, state, cause, request)
 
@@ -127,6 +128,7 @@ async def request_change(
     _buying_on(terms, connection.reseller_id)
     _sellable(terms, connection.reseller_id)
     rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
+    terms = await _priced(desk, want, connection, terms)
     state = _state(
         desk, want, rules.CHANGE_QUANTITY, tenant, connection, terms, caller, request.id()
     ).model_copy(
@@ -163,6 +165,25 @@ async def _connected(
             missing_step=f"PUT /v1/tenants/{tenant.id}/connection",
         )
     return tenant, tenant.connection
+
+
+async def _priced(desk: Desk, want: Want | NewTotal, connection: Connection, terms: Terms) -> Terms:
+    """The terms with the customer's price, by an estimate where the catalogue does not tell it.
+
+    No purchase waits for a price: what cannot be estimated now is unknown.
+    """
+    if terms.unit_price is not None:
+        return terms
+    try:
+        quote = await desk.marketplace.estimate(
+            connection.reseller_id,
+            connection.marketplace_customer_id,
+            want.product,
+            want.quantity,
+        )
+    except Problem:
+        return terms
+    return replace(terms, unit_price=quote.unit_price)
 
 
 def _sellable(terms: Terms, reseller_id: str) -> None:

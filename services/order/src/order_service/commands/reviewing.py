@@ -54,9 +54,7 @@ async def settle_review(
     raise Conflict("the request keeps changing; read it again and decide again", code="busy")
 
 
-async def preview_settlement(
-    post: Post, settlement: Settlement, caller: Caller
-) -> Purchase:
+async def preview_settlement(post: Post, settlement: Settlement, caller: Caller) -> Purchase:
     """What the request would become; nothing is changed. Raises what `settle_review` would."""
     loaded = await post.requests.load(settlement.request_id)
     state = loaded.state.request

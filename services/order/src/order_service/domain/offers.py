@@ -6,7 +6,9 @@ from decimal import Decimal
 
 from purser_events.license import MarketplaceOrder
 from purser_events.reseller import LicenseMapping, Reseller
-from purser_events.values import Money
+from purser_events.values import Money, Period, ProductIdentity
+
+_MONTHS = {"month": 1, "year": 12}
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,32 @@ class Quote:
 
     total: Money | None
     lines: tuple[tuple[str, Decimal | None, Money | None], ...]
+    unit_price: Money | None = None
+
+
+def seat_price(
+    product: ProductIdentity, quantity: int, once: Money | None, whole: Money | None
+) -> Money | None:
+    """What one seat costs a billing period, of which `once` is the total and `whole` the term's.
+
+    None, which is unknown, unless the two agree on what a billing period is, and unless the price is
+    exact to a ten-thousandth of the currency; nothing is told of what is billed by its use, either.
+    """
+    times = _billings(product.subscription_period, product.billing_period)
+    if once is None or whole is None or times is None:
+        return None
+    if (once.currency, once.amount * times) != (whole.currency, whole.amount) or once.amount <= 0:
+        return None
+    for exponent in (Decimal("0.01"), Decimal("0.0001")):
+        price = (once.amount / quantity).quantize(exponent)
+        if price * quantity == once.amount:
+            return Money(currency=once.currency, amount=price)
+    return None
+
+
+def _billings(term: Period, billing: Period) -> int | None:
+    """How many billing periods a term has; None when it is no whole number of them."""
+    if term == billing:
+        return 1
+    length, part = (_MONTHS.get(p.type.casefold(), 0) * p.duration for p in (term, billing))
+    return length // part if part > 0 and length > 0 and length % part == 0 else None

@@ -8,7 +8,7 @@ from purser_common.errors import NotFound
 from purser_common.web import CallerOf
 from tenant_connection_service.views import Views
 
-PEERS = ("order", "reseller", "subscription")
+PEERS = ("order", "reseller")
 
 
 def router(views: Views) -> APIRouter:

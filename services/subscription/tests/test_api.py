@@ -1,0 +1,185 @@
+"""Subscriptions over HTTP: within the caller's scope, and honest about their age."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+
+from purser_common.clock import real_now
+from purser_common.testing import eventually
+
+GONE = {"kind": "status", "status": 404, "message": "Subscription is not found."}
+
+
+async def connected(service: Any, shop: Any, *quantities: int) -> list[str]:
+    """A connected tenant's subscriptions, in the order in which they were mirrored."""
+    bought = [await shop.buy(quantity) for quantity in quantities]
+    await service.tell(shop.tenant())
+    for id in bought:
+        await service.mirrored(shop, id)
+    return bought
+
+
+def path(shop: Any) -> str:
+    return f"/v1/tenants/{shop.tenant_id}/subscriptions"
+
+
+async def test_a_tenants_subscriptions_come_page_by_page_each_once(service: Any, shop: Any) -> None:
+    bought = await connected(service, shop, 1, 2, 3, 4, 5)
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = (await service.get(path(shop), limit=2, **cursor)).json()
+        assert page["items"]
+        seen += [item["id"] for item in page["items"]]
+        if page["next"] is None:
+            break
+        cursor = {"cursor": page["next"]}
+    assert sorted(seen) == sorted(map(shop.id, bought))
+    assert (await service.get(path(shop), limit=201)).status_code == 422
+    malformed = await service.get(path(shop), cursor="bm90IG9uZQ")
+    assert (malformed.status_code, malformed.json()["code"]) == (400, "malformed_cursor")
+
+
+async def test_a_subscription_shows_what_the_marketplace_shows(service: Any, shop: Any) -> None:
+    (bought,) = await connected(service, shop, 7)
+    found = await service.get(f"/v1/subscriptions/{shop.id(bought)}")
+    state = found.json()
+    assert state["marketplace_subscription_id"] == bought
+    assert (state["tenant_id"], state["customer_id"]) == (shop.tenant_id, shop.customer_id)
+    assert (state["status"], state["auto_renew"]) == ("active", True)
+    assert state["subscription_period"] == {"type": "year", "duration": 1}
+    assert state["entra_tenant_id"] == shop.customer["entra_tenants"][0]["id"]
+    (option,) = state["options"]
+    assert option["product"]["mpn"] == "SIMBS:0001_P1Y:M"
+    assert option["quantity"] == 7
+    assert option["unit_price"]["currency"] == "USD"
+    assert option["vendor_subscription_id"]
+    assert found.headers["etag"] == '"1"'
+    age = real_now() - datetime.fromisoformat(found.headers["purser-read-at"])
+    assert timedelta(0) <= age < timedelta(minutes=1)
+    assert "purser-stale" not in found.headers
+
+
+async def test_every_scope_sees_its_own_and_a_foreign_one_finds_nothing(
+    service: Any, shop: Any
+) -> None:
+    (bought,) = await connected(service, shop, 1)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    own = ("all", f"customer/{shop.customer_id}", f"tenant/{shop.tenant_id}")
+    for scope in own:
+        assert len((await service.get(path(shop), scope)).json()["items"]) == 1, scope
+        assert (await service.get(one, scope)).status_code == 200, scope
+    for scope in ("customer/another", "tenant/another", f"customer/{shop.tenant_id}"):
+        for address in (path(shop), one, f"{one}?refresh=true"):
+            answer = await service.get(address, scope)
+            assert (answer.status_code, answer.json()["code"]) == (404, "not_found"), address
+    assert (await service.get(one, roles=())).status_code == 404
+    assert (await service.get("/v1/subscriptions/none")).status_code == 404
+
+
+async def test_a_tenant_without_subscriptions_is_an_empty_list_to_whom_it_belongs(
+    service: Any, shop: Any
+) -> None:
+    await service.tell(shop.tenant(connection=None))
+    scope = f"customer/{shop.customer_id}"
+
+    async def known() -> bool:
+        return bool((await service.get(path(shop), scope)).status_code == 200)
+
+    await eventually(known)
+    assert (await service.get(path(shop), scope)).json() == {"items": [], "next": None}
+    assert (await service.get(path(shop), "customer/another")).status_code == 404
+
+
+async def test_a_page_holds_what_the_caller_may_see_and_is_never_filled_with_gaps(
+    service: Any, shop: Any
+) -> None:
+    """A tenant that changed hands: what was not read since belongs to the customer of before."""
+    bought = await connected(service, shop, 1, 2, 3, 4)
+    fault = await shop.fault("/subscriptions", "status", status=503, times=None)
+    await service.tell(shop.tenant(customer_id="customer-after"), sequence=6)
+
+    async def moved() -> bool:
+        return bool((await service.get(path(shop), "customer/customer-after")).status_code == 200)
+
+    await eventually(moved)
+    for id in bought[:2]:
+        again = await service.get(f"/v1/subscriptions/{shop.id(id)}", refresh=True)
+        assert again.json()["customer_id"] == "customer-after"
+    page = (await service.get(path(shop), "customer/customer-after", limit=2)).json()
+    assert sorted(item["id"] for item in page["items"]) == sorted(map(shop.id, bought[:2]))
+    assert page["next"] is None
+    await shop.mend(fault)
+
+
+async def test_a_refresh_reads_at_once_and_moves_the_etag_only_when_something_differs(
+    service: Any, shop: Any
+) -> None:
+    (bought,) = await connected(service, shop, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    before = await service.get(one)
+    same = await service.get(one, refresh=True)
+    assert same.headers["etag"] == before.headers["etag"]
+    assert same.headers["purser-read-at"] > before.headers["purser-read-at"]
+    await shop.change(bought, 8)
+    assert (await service.get(one)).json()["options"][0]["quantity"] == 5
+    changed = await service.get(one, refresh=True)
+    assert changed.json()["options"][0]["quantity"] == 8
+    assert changed.headers["etag"] == '"2"'
+    assert "purser-stale" not in changed.headers
+
+
+async def test_opening_reads_again_what_is_older_than_fresh(
+    deployment: Any, service: Any, shop: Any
+) -> None:
+    (bought,) = await connected(service, shop, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    await service.get(one)
+    before = await shop.reads(f"/subscriptions/{bought}")
+    await service.get(one)
+    assert await shop.reads(f"/subscriptions/{bought}") == before
+    await shop.change(bought, 6)
+    async with deployment.start(role="api", fresh_seconds=0.0) as impatient:
+        opened = await impatient.get(one)
+    assert opened.json()["options"][0]["quantity"] == 6
+
+
+async def test_what_cannot_be_read_again_is_shown_as_it_was_and_marked(
+    service: Any, shop: Any
+) -> None:
+    (bought,) = await connected(service, shop, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    before = await service.get(one)
+    for fault in ({"kind": "status", "status": 503}, {"kind": "bad_json"}, GONE):
+        await shop.change(bought, int(before.json()["options"][0]["quantity"]) + 1)
+        planted = await shop.fault("/subscriptions/*", times=None, **fault)
+        stale = await service.get(one, refresh=True)
+        await shop.mend(planted)
+        assert stale.status_code == 200, fault
+        assert stale.headers.get("purser-stale") == "true", fault
+        assert stale.json() == before.json(), fault
+        assert stale.headers["purser-read-at"] == before.headers["purser-read-at"], fault
+        assert stale.headers["etag"] == before.headers["etag"], fault
+        before = await service.get(one, refresh=True)
+        assert "purser-stale" not in before.headers
+
+
+async def test_what_belongs_to_nobody_connected_any_more_is_marked(service: Any, shop: Any) -> None:
+    (bought,) = await connected(service, shop, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    await service.tell(shop.tenant(connection=None), sequence=6)
+
+    async def marked() -> bool:
+        return (await service.get(one, refresh=True)).headers.get("purser-stale") == "true"
+
+    await eventually(marked)
+
+
+async def test_many_readers_of_one_subscription_leave_one_state(service: Any, shop: Any) -> None:
+    (bought,) = await connected(service, shop, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    await shop.change(bought, 9)
+    answers = await asyncio.gather(*(service.get(one, refresh=True) for _ in range(6)))
+    assert {a.json()["options"][0]["quantity"] for a in answers} == {9}
+    assert {a.headers["etag"] for a in answers} == {'"2"'}
+    assert not [a for a in answers if "purser-stale" in a.headers]
