@@ -141,12 +141,12 @@ def declare(process: Process, counter: Counter, lookout: Lookout, post: Post) ->
 
 
 def declare_figures(
-    process: Process, requests: Requests, within: timedelta, real_now: Callable[[], datetime]
+    process: Process, requests: Requests, within_seconds: float, real_now: Callable[[], datetime]
 ) -> None:
     """Declare what keeps the figures of the review queue."""
 
     async def measure() -> bool:
-        await measure_reviews(requests, within, real_now)
+        await measure_reviews(requests, timedelta(seconds=within_seconds), real_now)
         return False
 
     process.job("order.measure", measure, every=10.0)

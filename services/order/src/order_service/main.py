@@ -47,7 +47,6 @@ def build(settings: Settings) -> FastAPI:
         process.clock.now,
         real_now,
     )
-    lease = timedelta(seconds=settings.lease_seconds)
     counter = Counter(
         requests,
         accounts,
@@ -58,13 +57,12 @@ def build(settings: Settings) -> FastAPI:
         _times(settings),
         real_now,
         asyncio.sleep,
-        jobs.keeper(requests.extend, lease, real_now),
+        jobs.keeper(requests.extend, _times(settings).lease, real_now),
     )
     post = _post(process, settings, requests, accounts, connections, resellers)
-    lookout = Lookout(requests, marketplace, lease, real_now)
+    lookout = Lookout(requests, marketplace, _times(settings).lease, real_now)
     sender = jobs.declare(process, counter, lookout, post)
-    within = timedelta(seconds=settings.review_within_seconds)
-    jobs.declare_figures(process, requests, within, real_now)
+    jobs.declare_figures(process, requests, settings.review_within_seconds, real_now)
     routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
     app.state.process = process
