@@ -1,5 +1,6 @@
 """What the alarms watch: each figure is there, rises when it should, and falls again."""
 
+import asyncio
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -75,3 +76,34 @@ async def test_a_send_whose_outcome_is_unknown_is_counted(
     await sandbox.fault(account, route="POST /orders", kind="reset")
     await service.send(reseller, order_of(account), f"{uuid.uuid4()}/1")
     assert (await figures(service))[series] == before + 1
+
+
+async def test_a_send_that_is_not_answered_yet_is_counted(
+    service: Any, sandbox: Any, order_of: Order
+) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account, buying=True)
+    await sandbox.fault(account, route="POST /orders", kind="delay", seconds=1.5)
+    sending = asyncio.create_task(service.send(reseller, order_of(account), f"{uuid.uuid4()}/1"))
+
+    async def in_flight() -> float:
+        return (await figures(service))["orders_in_flight"]
+
+    await eventually(in_flight, every=0.05)
+    await sending
+    assert await in_flight() == 0
+
+
+async def test_refused_credentials_are_counted(service: Any, sandbox: Any) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account)
+    await sandbox.fault(account, route="GET /customers", kind="status", status=403, times=None)
+    before = await figures(service)
+    await service.call("GET", f"/v1/resellers/{reseller['id']}/customers")
+    after = await figures(service)
+    grown = [
+        series
+        for series, value in after.items()
+        if series.startswith("marketplace_calls_total") and value > before.get(series, 0)
+    ]
+    assert any('status="403"' in series for series in grown), grown

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from prometheus_client import REGISTRY
 
 from purser_common.testing import records
 
@@ -224,6 +225,8 @@ async def test_a_wrong_secret_is_our_trouble_and_is_never_shown(
     assert (answer.status_code, answer.json()["code"]) == (503, "microsoft_unavailable")
     assert "AADSTS7000215" in answer.text
     assert "canary" not in answer.text + "".join(capfd.readouterr())
+    why = {"why": "the login answered 401 AADSTS7000215"}
+    assert (REGISTRY.get_sample_value("microsoft_unsure_total", why) or 0) >= 1
 
 
 async def test_the_same_key_gives_the_same_address_until_it_is_answered(

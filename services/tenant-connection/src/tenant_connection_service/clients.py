@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from prometheus_client import Counter
 
 from purser_common import logs
 from purser_common.crypto import keyed_digest
@@ -24,6 +25,7 @@ a tenant that does not exist."""
 GRAPH_REFUSED = frozenset({401, 403})
 
 _log = logs.get(__name__)
+_unsure = Counter("microsoft_unsure_total", "Times that Microsoft did not say.", ["why"])
 
 
 class Resellers:
@@ -135,6 +137,7 @@ class Microsoft:
 
 
 def _away(why: str) -> Unavailable:
+    _unsure.labels(why).inc()
     _log.warning("Microsoft does not say whether consent stands", why=why)
     return Unavailable(f"Microsoft cannot be asked now ({why})", code="microsoft_unavailable")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fastapi import Request, Response
+from prometheus_client import Counter
 
 from gateway_service.commands import Actions, record_action
 from gateway_service.store import Answer, Answers, Assignments, Model
@@ -21,6 +22,7 @@ from purser_common.web.problems import problem_of
 from purser_common.web.requests import bearer, idempotency_key
 
 _log = logs.get(__name__)
+_unrecorded = Counter("actions_unrecorded_total", "Calls that are missing from the record.")
 
 Handle = Callable[["Call"], Awaitable[Answer]]
 
@@ -121,6 +123,7 @@ class Entrance:
             )
         except (Unavailable, PyMongoError):
             # The answer is true either way; the owner's own facts still tell what changed.
+            _unrecorded.inc()
             _log.error("action not recorded", operation=operation, status=status)
 
 
