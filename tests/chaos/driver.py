@@ -13,6 +13,11 @@ REQUESTS = "/v1/license-change-requests"
 OPEN = ("placing", "placed", "uncertain", "needs_review")
 REPEATED = 0.08
 """Share of calls that are made again after their outcome is known."""
+CHANGED = 0.25
+"""Share of bought subscriptions whose number of seats is changed afterwards."""
+
+LOOKS = 5
+"""How often somebody looks for what was bought before the change is left for another day."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +30,10 @@ class Lane:
 
 @dataclass
 class Bought:
-    """One accepted purchase, and when it was asked for and ended (monotonic seconds)."""
+    """One accepted purchase or change, and when it was asked for and ended (monotonic seconds)."""
 
     id: str
+    kind: str
     asked: float
     ended: float | None = None
     status: str = "placing"
@@ -107,7 +113,6 @@ class Driver:
             return
 
     async def _buy(self, name: str, lane: Lane, chance: random.Random) -> None:
-        key, caller = new_key(chance), chance.choice(BUYERS)
         want = {
             "tenant_id": lane.tenant.id,
             "kind": "buy",
@@ -115,31 +120,78 @@ class Driver:
             "quantity": chance.randint(1, 9),
             "po_number": f"PO-{self.market.seed}-{name}",
         }
+        done = await self._asked("purchase", want, chance)
+        if done and done["status"] == "completed" and chance.random() < CHANGED:
+            await self._change(done, chance)
+
+    async def _change(self, bought: Json, chance: random.Random) -> None:
+        """Set the seats of what was bought to another number, as soon as the mirror shows it."""
+        subscription = await self._mirrored(bought)
+        if subscription is None:
+            self.refused["not mirrored yet"] = self.refused.get("not mirrored yet", 0) + 1
+            return
+        [now] = [
+            option["quantity"]
+            for option in subscription["options"]
+            if option["product"] == bought["product"]
+        ]
+        want = {
+            "tenant_id": bought["tenant_id"],
+            "kind": "change_quantity",
+            "subscription_id": subscription["id"],
+            "product": bought["product"],
+            "quantity": chance.choice([n for n in range(1, 13) if n != now]),
+            "expected_quantity": now,
+            "po_number": f"{bought['po_number']}-C",
+        }
+        await self._asked("change", want, chance)
+
+    async def _mirrored(self, bought: Json) -> Json | None:
+        """The subscription that was bought, which is mirrored shortly after."""
+        path = f"/v1/tenants/{bought['tenant_id']}/subscriptions"
+        for _ in range(LOOKS):
+            found = await self.gateway.get(path, within=600, limit=200)
+            for shown in found["items"]:
+                if shown["marketplace_subscription_id"] == bought["marketplace_subscription_id"]:
+                    subscription: Json = shown
+                    return subscription
+            await asyncio.sleep(2)
+        return None
+
+    async def _asked(self, kind: str, want: Json, chance: random.Random) -> Json | None:
+        """Ask for a change of licences and follow it to its end; None when it was not accepted."""
+        key, caller = new_key(chance), chance.choice(BUYERS)
         asked = time.monotonic()
-        sent = self.gateway.change("purchase", "POST", REQUESTS, want, caller=caller, key=key)
-        answer = await sent
+        answer = await self.gateway.change(kind, "POST", REQUESTS, want, caller=caller, key=key)
         if answer is None:
             self.unknown += 1
-            return
+            return None
         if answer.status_code >= 400:
             code = code_of(answer) or str(answer.status_code)
             self.refused[code] = self.refused.get(code, 0) + 1
-            return
+            return None
         if chance.random() < REPEATED:
-            await self.gateway.once("purchase", "POST", REQUESTS, want, caller, key)
-        bought = Bought(answer.json()["id"], asked)
+            await self.gateway.once(kind, "POST", REQUESTS, want, caller, key)
+        bought = Bought(answer.json()["id"], kind, asked)
         self.bought.append(bought)
-        await self._follow(bought)
+        return await self._follow(bought)
 
-    async def _follow(self, bought: Bought) -> None:
+    async def _follow(self, bought: Bought) -> Json:
         """Look until the request is at its end, with growing pauses."""
         pause = 1.0
-        while bought.status in OPEN:
+        while True:
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 5.0)
-            found = await self.gateway.get(f"{REQUESTS}/{bought.id}", within=600)
+            found: Json = await self.gateway.get(f"{REQUESTS}/{bought.id}", within=600)
             bought.status = found["status"]
-        bought.ended = time.monotonic()
+            if bought.status not in OPEN:
+                bought.ended = time.monotonic()
+                return found
+
+    @property
+    def purchases_made(self) -> int:
+        """How many purchases were accepted."""
+        return sum(one.kind == "purchase" for one in self.bought)
 
     @property
     def open(self) -> list[str]:

@@ -71,12 +71,7 @@ class Outage:
         """Requests are accepted and wait; then they leave first-come per account, at its rate."""
         self._memory = await asyncio.to_thread(self.stack.memory)
         watching = asyncio.create_task(self._watch_memory())
-        with self.struck.outage("marketplace"):
-            await asyncio.to_thread(self.stack.stop, "sandbox")
-            began = time.monotonic()
-            await self._ask_for_all()
-            await asyncio.sleep(max(0.0, began + self.seconds - time.monotonic()))
-            await asyncio.to_thread(self.stack.start, "sandbox")
+        await self._buy_without("sandbox")
         back = time.monotonic()
         await self._until_all_executed(60.0 + self.requests)
         drained = time.monotonic() - back
@@ -159,12 +154,7 @@ class Outage:
     async def of_the_broker(self) -> Findings:
         """Purchases go on; afterwards every fact is published and read, and no process has ended."""
         pids = await asyncio.to_thread(self._pids)
-        with self.struck.outage("kafka"):
-            await asyncio.to_thread(self.stack.stop, "kafka", suddenly=True)
-            began = time.monotonic()
-            await self._ask_for_all()
-            await asyncio.sleep(max(0.0, began + self.seconds - time.monotonic()))
-            await asyncio.to_thread(self.stack.start, "kafka")
+        await self._buy_without("kafka")
         back = time.monotonic()
         with contextlib.suppress(AssertionError):
             await eventually(lambda: evidence.is_quiet(self.stack), within=120, every=0.5)
@@ -186,6 +176,17 @@ class Outage:
         return [(name, self.stack.pid(name) != pid) for name, pid in before.items()]
 
     # -- purchases ---------------------------------------------------------------------------------
+
+    async def _buy_without(self, program: str) -> None:
+        """Ask for all purchases while a program is away; it is back afterwards."""
+        with self.struck.outage(program):
+            await asyncio.to_thread(self.stack.stop, program, suddenly=True)
+            try:
+                began = time.monotonic()
+                await self._ask_for_all()
+                await asyncio.sleep(max(0.0, began + self.seconds - time.monotonic()))
+            finally:
+                await asyncio.to_thread(self.stack.start, program)
 
     async def _ask_for_all(self) -> None:
         """Each account's requests one after another, spread over most of the outage."""
@@ -211,7 +212,9 @@ class Outage:
                 "po_number": f"W{self.market.seed}-{account.login_id[6:]}-{number}",
             }
             key = new_key(chance)
-            answer = await self.gateway.change("purchase", "POST", REQUESTS, want, key=key)
+            answer = await self.gateway.change(
+                "purchase", "POST", REQUESTS, want, key=key, within=self.seconds
+            )
             if answer is None or answer.status_code >= 400:
                 told = "no definite answer" if answer is None else answer.text
                 self.findings.failures.append(f"{want['po_number']} was not accepted: {told}")

@@ -1,6 +1,7 @@
 """What is said of a run: how much was done to it, what that cost, and whether it held."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from statistics import median
 from typing import Any
 
@@ -18,11 +19,10 @@ def told(run: Run) -> str:
 def _lines(run: Run) -> Iterator[str]:
     driver, struck, figures = run.driver, run.struck, run.figures
     yield f"profile {run.profile.name}, seed {run.seed}, evidence in {run.directory}"
-    ends: dict[str, int] = {}
-    for one in driver.bought:
-        ends[one.status] = ends.get(one.status, 0) + 1
-    yield f"purchases accepted {len(driver.bought)}: {_counts(ends)}"
-    yield f"purchases refused {_counts(driver.refused)}, never answered {driver.unknown}"
+    for kind in ("purchase", "change"):
+        ends = Counter(one.status for one in driver.bought if one.kind == kind)
+        yield f"{kind}s accepted {ends.total()}: {_counts(ends)}"
+    yield f"refused {_counts(driver.refused)}, never answered {driver.unknown}"
     times = sorted(one.ended - one.asked for one in driver.bought if one.ended is not None)
     if times:
         last = times[min(len(times) - 1, int(len(times) * 0.95))]
@@ -62,5 +62,5 @@ def _memory(before: dict[str, int], after: dict[str, int]) -> Iterator[str]:
     yield "MiB resident (growth since the start): " + ", ".join(parts)
 
 
-def _counts(counts: dict[str, Any]) -> str:
+def _counts(counts: Mapping[str, Any]) -> str:
     return ", ".join(f"{number} {name}" for name, number in sorted(counts.items())) or "none"

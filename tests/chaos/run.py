@@ -114,7 +114,7 @@ class Run:
                 await self.nemesis.misbehaving.count()
                 told = time.monotonic()
                 self.say(
-                    f"{told - began:5.0f} s: {len(self.driver.bought)} purchases, "
+                    f"{told - began:5.0f} s: {self.driver.purchases_made} purchases, "
                     f"{len(self.driver.open)} open, {self.struck.total} faults, "
                     f"{self.history.indefinite} indefinite"
                 )
@@ -126,8 +126,10 @@ class Run:
 
     @property
     def _reached(self) -> bool:
-        made = len(self.driver.bought) + sum(self.driver.refused.values())
-        return made >= self.profile.purchases and self.struck.total >= self.profile.faults
+        return (
+            self.driver.purchases_made >= self.profile.purchases
+            and self.struck.total >= self.profile.faults
+        )
 
     async def _quiesce(self) -> None:
         """Wait until nothing is open, nothing waits in an outbox, and no group lags."""

@@ -13,6 +13,7 @@ from chaos.struck import Struck
 from chaos.system import Gateway, Sandbox
 
 SECONDS = 20.0
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture

@@ -198,3 +198,32 @@ async def test_with_a_parents_credentials_the_customers_price_is_unknown(
     path = f"/internal/resellers/{reseller['id']}/purchase-terms"
     terms = await service.call("GET", path, peer="order", params=terms_of(premium))
     assert terms.json()["product"]["unit_price"] is None
+
+
+@pytest.mark.parametrize("kind", ["status", "hang"])
+async def test_what_is_known_of_a_mapped_product_will_do_while_the_marketplace_is_away(
+    service: Any, sandbox: Any, premium: dict[str, Any], kind: str
+) -> None:
+    account = await sandbox.account(kind="leaf")
+    reseller = await service.add(account)
+    path = f"/internal/resellers/{reseller['id']}/purchase-terms"
+    asked = terms_of(premium) | {"current": "false"}
+    await mapped(service, reseller, premium)
+    live = (await service.call("GET", path, peer="order", params=asked)).json()
+    await sandbox.fault(account, route="GET /products", kind=kind, status=503, times=2)
+    known = await service.call("GET", path, peer="order", params=asked)
+    assert known.json() == live
+    if kind == "status":
+        insisting = await service.call("GET", path, peer="order", params=terms_of(premium))
+        assert insisting.status_code == 503
+
+
+async def test_nothing_is_known_of_a_product_that_was_never_mapped(
+    service: Any, sandbox: Any, premium: dict[str, Any]
+) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account)
+    path = f"/internal/resellers/{reseller['id']}/purchase-terms"
+    await sandbox.fault(account, route="GET /products", kind="status", status=503, times=1)
+    asked = terms_of(premium) | {"current": "false"}
+    assert (await service.call("GET", path, peer="order", params=asked)).status_code == 503

@@ -44,10 +44,16 @@ class Resellers:
         self._answer_within = answer_within
 
     async def terms(
-        self, reseller_id: str, product: ProductIdentity, caller: Caller | None, cause: Cause
+        self,
+        reseller_id: str,
+        product: ProductIdentity,
+        caller: Caller | None,
+        cause: Cause,
+        current: bool = True,
     ) -> Terms:
-        """What buying the product means at this reseller."""
+        """What buying the product means at this reseller; `current`: by the live catalogue only."""
         params = {
+            "current": current,
             "mpn": product.mpn,
             "vendor": product.vendor,
             "subscription_type": product.subscription_period.type,

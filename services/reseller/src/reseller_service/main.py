@@ -50,7 +50,12 @@ def build(settings: Settings) -> FastAPI:
         settings.order_answer_seconds,
     )
     registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
-    shelf = Shelf(store.Mappings(process.database, process.outbox), kept, marketplace)
+    shelf = Shelf(
+        store.Mappings(process.database, process.outbox),
+        kept,
+        marketplace,
+        store.KnownProducts(process.database),
+    )
     sends = jobs.Sends(settings.fence_seconds)
     stops = store.Stops(process.database, process.outbox)
     keeper = Gatekeeper(kept, stops, standings, settings.accounts, real_now)

@@ -70,7 +70,12 @@ class Resellers(Protocol):
     """The reseller service."""
 
     async def terms(
-        self, reseller_id: str, product: ProductIdentity, caller: Caller | None, cause: Cause
+        self,
+        reseller_id: str,
+        product: ProductIdentity,
+        caller: Caller | None,
+        cause: Cause,
+        current: bool = True,
     ) -> Terms: ...
     async def permission(self, reseller_id: str, cause: Cause) -> Permission: ...
     async def send(

@@ -93,6 +93,9 @@ async def request_purchase(
 ) -> Loaded[Purchase]:
     """Ask for licences to be bought (R73, R74). The same keyed call gives the same request.
 
+    While the marketplace is away the request waits: what is known of the product will do until it is
+    sent, when the live catalogue is asked again.
+
     Raises NotFound for a foreign tenant; Conflict while a step is missing, the licence is not mapped,
     buying is off, or the product is already being bought for the tenant; Invalid for a bad value.
     """
@@ -101,7 +104,9 @@ async def request_purchase(
         return earlier
     rules.checked_po(want.po_number)
     tenant, connection = await _connected(desk, want.tenant_id, caller, cause)
-    terms = await desk.resellers.terms(connection.reseller_id, want.product, caller, cause)
+    terms = await desk.resellers.terms(
+        connection.reseller_id, want.product, caller, cause, current=False
+    )
     _buyable(terms, connection.reseller_id)
     rules.checked_quantity(want.quantity, terms.minimum_quantity, terms.maximum_quantity)
     terms = await _priced(desk, want, connection, terms)

@@ -112,6 +112,7 @@ def _read_routes(routes: APIRouter, shelf: Shelf, gate: Gate) -> None:
         subscription_duration: int,
         billing_type: str,
         billing_duration: int,
+        current: bool = True,
     ) -> PurchaseTerms:
         caller.require_service("order")
         product = ProductIdentity(
@@ -120,7 +121,7 @@ def _read_routes(routes: APIRouter, shelf: Shelf, gate: Gate) -> None:
             subscription_period=Period(type=subscription_type, duration=subscription_duration),
             billing_period=Period(type=billing_type, duration=billing_duration),
         )
-        return _terms(await mapping.purchase_terms(shelf, id, product))
+        return _terms(await mapping.purchase_terms(shelf, id, product, current))
 
 
 def _send_routes(routes: APIRouter, hop: Hop, sends: Sends) -> None:

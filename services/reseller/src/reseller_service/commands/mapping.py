@@ -1,10 +1,18 @@
 """Mapping products to licences, and what the catalogue says of them."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from purser_common.errors import FieldError, Invalid, NotFound, Stale, VersionConflict
+from purser_common.errors import (
+    FieldError,
+    Invalid,
+    NotFound,
+    Stale,
+    Unavailable,
+    VersionConflict,
+)
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
@@ -14,6 +22,9 @@ from purser_events.values import ProductIdentity
 from reseller_service.commands.resellers import ATTEMPTS
 from reseller_service.domain import mapping as rules
 from reseller_service.domain.mapping import MAPPED, CatalogProduct, Sku
+
+FRESH_WITHIN = 3.0
+"""Seconds that a read of the live catalogue may take where the last known row will do."""
 
 
 class Mappings(Protocol):
@@ -51,6 +62,13 @@ class Catalogue(Protocol):
     ) -> tuple[list[CatalogProduct], int | None]: ...
 
 
+class Known(Protocol):
+    """The rows of mapped products as they were last read."""
+
+    async def find(self, id: str) -> CatalogProduct | None: ...
+    async def keep(self, id: str, row: CatalogProduct) -> None: ...
+
+
 @dataclass(frozen=True)
 class Shelf:
     """What mapping needs."""
@@ -58,6 +76,7 @@ class Shelf:
     mappings: Mappings
     resellers: Resellers
     catalogue: Catalogue
+    known: Known
 
 
 @dataclass(frozen=True)
@@ -97,6 +116,7 @@ async def map_license(
             code="unknown_product",
             errors=(FieldError("/product", f"choose from /v1/resellers/{reseller_id}/products"),),
         )
+    await shelf.known.keep(id, sold)
     for _ in range(ATTEMPTS):
         mapped = await _mapped(shelf, reseller_id, sold, sku, cause, request)
         if mapped is not None:
@@ -155,13 +175,33 @@ async def unmap_license(
     raise VersionConflict(id)
 
 
-async def purchase_terms(shelf: Shelf, reseller_id: str, product: ProductIdentity) -> Terms:
+async def purchase_terms(
+    shelf: Shelf, reseller_id: str, product: ProductIdentity, current: bool = True
+) -> Terms:
     """What buying a product means here (R24): its mapping, its limits, its price.
 
-    Raises NotFound for the reseller, Unavailable when the marketplace is away.
+    `current` insists on the live catalogue; else a mapped product's row as it was last read will do
+    while the marketplace is away or slow. Raises NotFound for the reseller, Unavailable.
     """
     reseller = await shelf.resellers.load(reseller_id)
     mapping = await shelf.mappings.find(rules.mapping_id(reseller_id, product))
-    sold = await shelf.catalogue.product(reseller_id, product)
     mapped = mapping.state if mapping and mapping.state.status == MAPPED else None
+    if current or mapped is None:
+        sold = await shelf.catalogue.product(reseller_id, product)
+    else:
+        sold = await _known(shelf, mapped)
     return Terms(reseller.state, mapped, sold)
+
+
+async def _known(shelf: Shelf, mapping: LicenseMapping) -> CatalogProduct | None:
+    before = await shelf.known.find(mapping.id)
+    try:
+        async with asyncio.timeout(FRESH_WITHIN if before else None):
+            sold = await shelf.catalogue.product(mapping.reseller_id, mapping.product)
+    except (Unavailable, TimeoutError):
+        if before is None:
+            raise
+        return before
+    if sold is not None and sold != before:
+        await shelf.known.keep(mapping.id, sold)
+    return sold

@@ -3,7 +3,7 @@
 from reseller_service.store import buying, mapping, resellers
 from reseller_service.store.accounts import Accounts
 from reseller_service.store.buying import Stops
-from reseller_service.store.mapping import Mappings
+from reseller_service.store.mapping import KnownProducts, Mappings
 from reseller_service.store.resellers import Resellers, Vault, Verifications, prove_keys
 from reseller_service.store.sending import Egress
 
@@ -12,6 +12,7 @@ __all__ = [
     "OUTBOXES",
     "Accounts",
     "Egress",
+    "KnownProducts",
     "Mappings",
     "Resellers",
     "Stops",
