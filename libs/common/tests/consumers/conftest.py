@@ -7,13 +7,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from faststream.kafka import KafkaBroker
 
 from purser_common import kafka as chassis
 from purser_common import settings
-from purser_common.testing import Servers, create_topics, records
+from purser_common.testing import Servers, begin_at_end, create_topics, records
 from purser_events.envelope import TYPE_HEADER, Envelope, envelop
 from purser_events.tenant import Customer, CustomerAdded
 
@@ -98,21 +97,6 @@ class Group:
         await member.start()
         return member
 
-    async def begin_here(self) -> None:
-        """Commit the end of the topic, so that what others sent earlier does not come."""
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.config.bootstrap_servers,
-            group_id=self.name,
-            enable_auto_commit=False,
-        )
-        await consumer.start()
-        try:
-            places = [TopicPartition(TOPIC, number) for number in range(self.config.partitions)]
-            consumer.assign(places)
-            await consumer.commit(await consumer.end_offsets(places))
-        finally:
-            await consumer.stop()
-
     async def placed(self, *names: str) -> list[tuple[int, int]]:
         """Partition and offset of the first record of each name."""
 
@@ -122,7 +106,7 @@ class Group:
                 name: (one.partition, one.offset)
                 for one in reversed(own)
                 for name in names
-                if f"{self.id}-{name}".encode() in one.value
+                if f'{self.id}-{name}"'.encode() in one.value
             }
 
         read = await records(
@@ -168,7 +152,7 @@ async def new_group(
 async def group(new_group: Group) -> Group:
     """A group that begins with what this test sends."""
     await create_topics(new_group.config, f"{new_group.name}.dlq", partitions=1)
-    await new_group.begin_here()
+    await begin_at_end(new_group.config, new_group.name, TOPIC)
     return new_group
 
 
@@ -178,6 +162,8 @@ async def private_group(private_servers: Servers) -> AsyncIterator[Group]:
     config = private_servers.kafka.model_copy(update={"send_timeout_seconds": 2.0})
     await chassis.provision(config)
     group = Group(config, chassis.Producer(config))
+    await create_topics(config, f"{group.name}.dlq")
+    await begin_at_end(config, group.name, TOPIC)
     yield group
     await private_servers.start()
     await group.end()

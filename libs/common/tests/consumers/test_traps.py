@@ -15,7 +15,7 @@ from purser_common import mongo as chassis_mongo
 from purser_common import settings
 from purser_common.errors import Unavailable
 from purser_common.mongo import DuplicateKeyError
-from purser_common.testing import Servers, create_topics, eventually
+from purser_common.testing import Servers, begin_at_end, create_topics, eventually
 from purser_events.envelope import TYPE_HEADER, Envelope
 from purser_events.tenant import CustomerAdded
 
@@ -177,7 +177,7 @@ async def test_poison_is_not_committed_before_its_dead_letter_is_acknowledged(
     new_group: Any,
 ) -> None:
     group, refused = new_group, []
-    await group.begin_here()
+    await begin_at_end(group.config, group.name, CustomerAdded.TOPIC)
 
     class Refused:
         async def send(self, *record: Any) -> None:

@@ -21,7 +21,7 @@ from purser_common import kafka as chassis_kafka
 from purser_common import mongo as chassis_mongo
 from purser_common import settings
 from purser_common.identity import Caller, InternalTokens
-from purser_common.testing import Servers, create_topics, eventually, free_port
+from purser_common.testing import Servers, begin_at_end, create_topics, eventually, free_port
 
 PROGRAM = Path(__file__).parent / "customers.py"
 
@@ -32,6 +32,8 @@ class House:
     def __init__(self, servers: Servers, home: Path, driver: Any) -> None:
         self.servers = servers
         self.hold = home / "hold"
+        # of its own, so that no member of another test's is still in its consumer group
+        self.name = f"customers-{uuid4().hex[:8]}"
         self._home = home
         self._port = free_port()
         self.mongo = servers.database(f"test_{uuid4().hex[:12]}")
@@ -40,9 +42,9 @@ class House:
         self.database = self._client[self.mongo.database]
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=20)
-        credentials.create(home / "keys", (*SERVICES, "customers"))
+        credentials.create(home / "keys", (*SERVICES, self.name))
         identity = self._identity("gateway")
-        token = InternalTokens("gateway", identity, ()).mint("customers", Caller("user:admin"))
+        token = InternalTokens("gateway", identity, ()).mint(self.name, Caller("user:admin"))
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def _identity(self, service: str) -> settings.Identity:
@@ -53,7 +55,7 @@ class House:
 
     def start(self) -> None:
         """Start the process; `ready` waits for it."""
-        identity = self._identity("customers")
+        identity = self._identity(self.name)
         given = {
             "ENVIRONMENT": "test",
             "HTTP__PORT": str(self._port),
@@ -66,6 +68,7 @@ class House:
             "IDENTITY__PRIVATE_KEY_FILE": str(identity.private_key_file),
             "IDENTITY__PUBLIC_KEYS_DIR": str(identity.public_keys_dir),
             "HOLD": str(self.hold),
+            "NAME": self.name,
         }
         with (self._home / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -147,8 +150,10 @@ class House:
 
 async def _house(servers: Servers, home: Path, driver: Any) -> AsyncIterator[House]:
     await chassis_kafka.provision(servers.kafka)
-    await create_topics(servers.kafka, "customers.copies.dlq")
     house = House(servers, home, driver)
+    group = f"{house.name}.copies"
+    await create_topics(servers.kafka, f"{group}.dlq")
+    await begin_at_end(servers.kafka, group, "customer.added")
     yield house
     await house.close()
 

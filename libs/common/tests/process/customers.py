@@ -23,8 +23,9 @@ from purser_events.tenant import Customer, CustomerAdded
 
 
 class Settings(ServiceSettings):
-    """Where the service is told to hold."""
+    """Its name, and where it is told to hold."""
 
+    name: str
     hold: Path
 
 
@@ -86,7 +87,7 @@ def _held(hold: Path) -> None:
 def build(settings: Settings) -> FastAPI:
     """Wire the service."""
     process = Process(
-        "customers", settings, indexes=outbox.indexes("customers"), outboxes=("customers",)
+        settings.name, settings, indexes=outbox.indexes("customers"), outboxes=("customers",)
     )
     consume(process, settings.hold)
     app = process.app("Customers", "For tests.", [routes(process)])

@@ -2,7 +2,7 @@
 
 from purser_common.testing.choosing import choose
 from purser_common.testing.peers import Keys, Sandbox, Service, sandbox
-from purser_common.testing.reading import create_topics, records
+from purser_common.testing.reading import begin_at_end, create_topics, records
 from purser_common.testing.running import Launcher, free_port
 from purser_common.testing.servers import Servers, opened
 from purser_common.testing.serving import answers, environment, running, serving, started
@@ -15,6 +15,7 @@ __all__ = [
     "Servers",
     "Service",
     "answers",
+    "begin_at_end",
     "choose",
     "create_topics",
     "environment",

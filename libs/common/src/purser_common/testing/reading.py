@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
@@ -24,6 +24,22 @@ async def create_topics(config: settings.Kafka, *names: str, partitions: int = 0
                 raise for_code(code)(f"topic {name}")
     finally:
         await admin.close()
+
+
+async def begin_at_end(config: settings.Kafka, group: str, *topics: str) -> None:
+    """Let a consumer group without members begin with what is sent from now on."""
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=config.bootstrap_servers, group_id=group, enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        places = [
+            TopicPartition(topic, number) for topic in topics for number in range(config.partitions)
+        ]
+        consumer.assign(places)
+        await consumer.commit(await consumer.end_offsets(places))
+    finally:
+        await consumer.stop()
 
 
 async def records(
