@@ -1,5 +1,6 @@
 """Seats are changed to a total that was decided on, once, and never over somebody else's change."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -135,7 +136,7 @@ async def test_a_day_spends_no_more_than_its_cap(system: Any, shop: Any) -> None
     assert (unset.json()["daily"], unset.headers["etag"]) == (None, '"0"')
     preview = {name: shop.want()[name] for name in ("tenant_id", "product", "quantity")}
     price = system.call("POST", "/v1/purchase-previews", preview).json()["unit_price"]
-    daily = {"currency": price["currency"], "amount": str(float(price["amount"]) * 9)}
+    daily = {"currency": price["currency"], "amount": str(Decimal(price["amount"]) * 9)}
     system.call("PUT", path, {"daily": daily}, headers={"If-Match": '"0"'})
     stale = system.ask("PUT", path, {"daily": None}, headers={"If-Match": '"0"'})
     assert stale.status_code == 412
@@ -145,4 +146,4 @@ async def test_a_day_spends_no_more_than_its_cap(system: Any, shop: Any) -> None
     fits = system.call("POST", CHANGES, shop.new_total(subscription, 9)).json()
     await shop.assert_bought_once(fits)
     shown = system.call("GET", path).json()
-    assert float(shown["reserved_today"]["amount"]) == pytest.approx(float(daily["amount"]))
+    assert Decimal(shown["reserved_today"]["amount"]) == Decimal(daily["amount"])
