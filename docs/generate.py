@@ -139,7 +139,9 @@ def described(name: str) -> Service:
     with tempfile.TemporaryDirectory() as folder:
         app = main.build(settings_of(kind, Path(folder), name))
     process = app.state.process
-    consumes = {one.group_id: sorted(one.topic_names) for one in process.broker.subscribers}
+    # subscribers come in no order
+    groups = sorted((one.group_id, sorted(one.topic_names)) for one in process.broker.subscribers)
+    consumes = dict(groups)
     urls = {f"{other.replace('-', '_')}_url": other for other in SERVICES}
     calls = [urls[one] for one in kind.model_fields if one in urls]
     return Service(name, app.openapi(), consumes, calls)
