@@ -56,7 +56,8 @@ def told(id: str, sequence: int, customer: str | None) -> Envelope[TenantFact]:
 
 
 async def of(connections: store.Connections, customer: str, reseller: str = "r1") -> list[str]:
-    return sorted(tenant.id for tenant in await connections.connected(reseller, customer))
+    connected = await connections.connected(reseller)
+    return sorted(tenant.id for tenant in connected.get(customer, []))
 
 
 async def test_a_tenant_is_found_by_what_it_is_connected_to_now(

@@ -5,7 +5,7 @@ from typing import Any
 
 from purser_common.web import Process
 from purser_events.envelope import Envelope
-from purser_events.license import LicensePurchased
+from purser_events.license import LicenseFact, LicensePurchased, LicenseQuantityChanged
 from purser_events.tenant import TenantFact
 from purser_events.topics import TOPICS
 from subscription_service.domain import Refresh
@@ -15,9 +15,9 @@ from subscription_service.store import Connections, Refreshes
 def declare(
     process: Process, refreshes: Refreshes, connections: Connections, nudge: Callable[[], None]
 ) -> None:
-    """Consume purchases and what happens to tenants."""
+    """Consume purchases, changes of seats, and what happens to tenants."""
 
-    async def mark(envelopes: Sequence[Envelope[LicensePurchased]]) -> None:
+    async def mark(envelopes: Sequence[Envelope[LicenseFact]]) -> None:
         for envelope in envelopes:
             await refreshes.want(_bought(envelope))
         nudge()
@@ -31,12 +31,12 @@ def declare(
             await refreshes.want(refresh)
         nudge()
 
-    process.subscribe("mirror", mark, facts=[LicensePurchased])
+    process.subscribe("mirror", mark, facts=[LicensePurchased, LicenseQuantityChanged])
     tenant_facts = [topic.fact for topic in TOPICS if topic.aggregate == "tenant"]
     process.subscribe("copies", copy, facts=tenant_facts, batch=True)
 
 
-def _bought(envelope: Envelope[LicensePurchased]) -> Refresh:
+def _bought(envelope: Envelope[LicenseFact]) -> Refresh:
     fact = envelope.data
     return _refresh(
         envelope,
