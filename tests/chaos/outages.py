@@ -142,7 +142,8 @@ class Outage:
             await asyncio.sleep(2)
 
     def _judge_the_memory(self) -> None:
-        grown = {name: self._most[name] - size for name, size in self._memory.items()}
+        # a program is not there while it is started again, at either of the looks
+        grown = {name: self._most.get(name, size) - size for name, size in self._memory.items()}
         grown.pop("sandbox", None)  # another process than before
         name = max(grown, key=lambda one: grown[one])
         self._tell("memory growth", f"at most {grown[name] / MIB:.0f} MiB, of {name}")

@@ -1,16 +1,22 @@
 """What a lost connection to a broker raises on the loop that services run on."""
 
 import asyncio
+import gc
 import socket
 import struct
+import warnings
+from typing import Any
 
 import pytest
 import uvloop
+from aiokafka import AIOKafkaProducer
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.protocol.metadata import MetadataRequest
 
 import purser_common.kafka  # noqa: F401  it makes aiokafka say so
+from purser_common import settings
 
 
 class Plain(AIOKafkaConnection):
@@ -40,3 +46,27 @@ def test_a_send_on_a_connection_that_was_just_lost_is_a_kafka_error() -> None:
         pytest.raises(KafkaConnectionError),
     ):
         runner.run(send_until_lost())
+
+
+async def test_a_client_that_is_given_up_at_its_first_question_leaves_no_connection(
+    kafka: settings.Kafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = AIOKafkaConnection.send
+
+    def given_up(connection: AIOKafkaConnection, request: Any, *args: Any, **options: Any) -> Any:
+        answer = send(connection, request, *args, **options)
+        if isinstance(request, MetadataRequest):
+            starting.cancel()
+        return answer
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", given_up)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        producer = AIOKafkaProducer(bootstrap_servers=kafka.bootstrap_servers)
+        starting = asyncio.create_task(producer.start())
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        await producer.stop()
+        del producer, starting
+        gc.collect()
+    assert [str(one.message) for one in told] == []
