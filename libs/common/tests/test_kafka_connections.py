@@ -56,7 +56,9 @@ async def test_a_client_that_is_given_up_at_its_first_question_leaves_no_connect
     def given_up(connection: AIOKafkaConnection, request: Any, *args: Any, **options: Any) -> Any:
         answer = send(connection, request, *args, **options)
         if isinstance(request, MetadataRequest):
-            starting.cancel()
+            asking = asyncio.current_task()
+            assert asking is not None
+            asking.cancel()
         return answer
 
     monkeypatch.setattr(AIOKafkaConnection, "send", given_up)
