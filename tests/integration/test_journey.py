@@ -15,7 +15,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 async def facts_of(system: Any, correlation_id: str, last: str) -> list[dict[str, Any]]:
     def caused(read: list[Any]) -> list[dict[str, Any]]:
         envelopes = [json.loads(record.value) for record in read]
-        return [one for one in envelopes if one["correlationid"] == correlation_id]
+        return [one for one in envelopes if one.get("correlationid") == correlation_id]
 
     def enough(read: list[Any]) -> bool:
         return any(one["type"] == last for one in caused(read))

@@ -1,7 +1,10 @@
 """What operators ask of a service, on a service in this process with real servers."""
 
 import contextlib
+import gc
 import json
+import time
+import warnings
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -292,6 +295,20 @@ async def test_a_query_that_no_index_serves_shows(house: House) -> None:
     ready = await house._http.get("/health/ready")
     assert ready.json()["unindexed_queries"] == ["customers: filter ['state.name'] sort []"]
     assert REGISTRY.get_sample_value("mongo_unindexed_queries") == 1
+
+
+async def test_a_service_that_ends_while_its_consumers_start_leaves_nothing_open(
+    idle: House,
+) -> None:
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        async with idle.app.router.lifespan_context(idle.app):
+            (subscriber,) = idle.process.broker.subscribers
+            await eventually(lambda: subscriber.consumer is not None, every=0)
+            began = time.monotonic()
+        assert time.monotonic() - began < 15
+        gc.collect()
+    assert [str(one.message) for one in told if one.category is ResourceWarning] == []
 
 
 async def test_facts_that_wait_are_listed_and_published_by_hand(idle: House) -> None:

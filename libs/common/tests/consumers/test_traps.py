@@ -248,7 +248,7 @@ async def test_consumers_of_an_absent_kafka_start_when_it_appears(
 ) -> None:
     await private_group.send("earlier")
     await private_servers.kill_kafka()
-    starting = asyncio.create_task(chassis.start(private_group.member()))
+    starting = asyncio.create_task(chassis.start(private_group.member(), asyncio.Event()))
     done, _ = await asyncio.wait([starting], timeout=3)
     assert not done
     await private_servers.start_kafka()

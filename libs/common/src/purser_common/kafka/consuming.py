@@ -1,6 +1,7 @@
 """Consumers that neither lose a record nor stop at one."""
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -75,9 +76,9 @@ def broker(config: settings.Kafka) -> KafkaBroker:
     )
 
 
-async def start(consumers: KafkaBroker) -> None:
-    """Start all subscribers of a broker; while Kafka is away, wait for it."""
-    while True:
+async def start(consumers: KafkaBroker, ending: asyncio.Event) -> None:
+    """Start all subscribers of a broker; while Kafka is away, wait for it until this is ending."""
+    while not ending.is_set():
         try:
             await consumers.start()
             return
@@ -85,7 +86,9 @@ async def start(consumers: KafkaBroker) -> None:
             _log.warning("consumers wait for Kafka", error=str(error))
             # some may have started: a second start would leave the first ones behind as rivals
             await consumers.stop()
-            await asyncio.sleep(2)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(2):
+                    await ending.wait()
 
 
 def subscribe(

@@ -60,6 +60,8 @@ class Process:
         self.broker = kafka.broker(settings.kafka)
         self._readers: dict[str, kafka.Reader] = {}
         self._jobs: list[jobs.Job] = []
+        self._ending = asyncio.Event()
+        self._consuming = asyncio.Event()
         self._background: list[Callable[[], Awaitable[None]]] = []
         self._ready = False
         if self._outboxes:
@@ -189,7 +191,10 @@ class Process:
         return running
 
     async def _consume(self) -> None:
-        await kafka.start(self.broker)
+        try:
+            await kafka.start(self.broker, self._ending)
+        finally:
+            self._consuming.set()
         await asyncio.Event().wait()
 
     async def _guard(self, run: Callable[[], Awaitable[None]]) -> None:
@@ -220,13 +225,19 @@ class Process:
                 await asyncio.sleep(0.25)
 
     async def _stop(self, tasks: list["asyncio.Task[None]"]) -> None:
+        self._ending.set()
         if self._readers and self.works:
             with contextlib.suppress(kafka.KafkaError, TimeoutError):
                 async with asyncio.timeout(25):
+                    # a consumer that is interrupted while it starts is never stopped
+                    await self._consuming.wait()
                     await self.broker.stop()
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            _, left = await asyncio.wait(tasks, timeout=10)
+            if left:
+                _log.warning("background work does not end", tasks=len(left))
         await self.producer.stop()
         await self.http.aclose()
         await mongo.close(self._client)
