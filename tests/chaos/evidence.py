@@ -170,6 +170,17 @@ async def is_quiet(stack: Stack) -> bool:
     return await lag(stack.kafka) == 0
 
 
+async def what_waits(stack: Stack) -> str:
+    """The documents with facts to publish, and the partitions on which a group lags."""
+    documents = await asyncio.to_thread(outbox_entries, stack.mongo_url)
+    behind = [
+        f"{row['group']} {row['topic']}/{row['partition']}: {row['committed']} of {row['end']}"
+        for row in await groups(stack.kafka)
+        if row["end"] > max(0, row["committed"])
+    ]
+    return "; ".join([f"{documents} documents", *behind])
+
+
 async def collect(directory: Path, stack: Stack, sandbox: Sandbox) -> None:
     """Everything that servers and marketplace hold, while they still run."""
     final = {

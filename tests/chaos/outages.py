@@ -162,6 +162,7 @@ class Outage:
         recovered = time.monotonic() - back
         self._tell("facts published and read", f"{recovered:.1f} s after the broker was back")
         if recovered > RECOVERED_WITHIN:
+            self._tell("what waits", await evidence.what_waits(self.stack))
             self.findings.failures.append(f"recovered only after {recovered:.0f} s")
         await self._until_all_end(60.0)
         ended = [name for name, pid in await asyncio.to_thread(self._pids_of, pids) if pid]

@@ -110,13 +110,14 @@ def test_a_caller_without_a_good_token_is_turned_away(system: Any, token: str | 
 
 
 def test_a_foreign_tenant_is_not_there(system: Any, market: Any, shop: Any) -> None:
+    # the demo gives most users a role for everything, but not this one
     body = {
-        "principal": "group:purser-purchaser",
+        "principal": "group:purser-customer-viewer",
         "role": "purchaser",
         "scope": f"customer/{market.tenant['customer_id']}",
     }
     system.call("POST", "/v1/role-assignments", body)
-    token = {"Authorization": f"Bearer {system.token('purchaser')}"}
+    token = {"Authorization": f"Bearer {system.token('customer-viewer')}"}
     own = f"/v1/tenants/{market.tenant['id']}"
     assert system.ask("GET", own, headers=token).status_code == 200
     foreign = f"/v1/tenants/{shop.tenant['id']}"

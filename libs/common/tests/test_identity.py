@@ -26,7 +26,7 @@ OTHER = RSAKey.generate_key(2048, {"kid": "k1"})
 
 def claims(**over: Any) -> dict[str, Any]:
     now = int(time.time())
-    plain = {"iss": ISSUER, "aud": AUDIENCE, "sub": "u1", "iat": now, "exp": now + 600}
+    plain = {"iss": ISSUER, "aud": AUDIENCE, "sub": "u1", "iat": now, "exp": now + 86_400}
     return {name: value for name, value in {**plain, **over}.items() if value is not None}
 
 
@@ -103,7 +103,7 @@ def _tampered() -> str:
         token(OTHER),
         token(exp=int(time.time()) - 120),
         token(exp=None),
-        token(nbf=int(time.time()) + 600),
+        token(nbf=int(time.time()) + 86_400),
         token(iss="http://issuer.test/other"),
         token(iss=None),
         token(aud="another-api"),
