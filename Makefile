@@ -35,7 +35,7 @@ demo: setup ## the same as run, but it ends: exit code 0 when the licence was bo
 
 test: ## run every test on real servers; PYTEST="-k name" gives pytest more arguments
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
-	@$(BIN)/pytest $(PYTEST)
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup $(PYTEST)
 
 models: .venv/dev.stamp ## search the protocols' models in larger worlds than make test does (20 min)
 	@MODELS=large $(BIN)/pytest tests/models $(PYTEST)

@@ -21,6 +21,15 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"servers: {problem}") from None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that share something dear run in the same worker: it is there once and not for each."""
+    for item in items:
+        shared = {"system", "_own_servers"} & set(getattr(item, "fixturenames", ()))
+        for name in sorted(shared)[:1]:
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which servers the tests run on, and why those."""
     return f"servers: {config.stash[_SERVERS].origin}"

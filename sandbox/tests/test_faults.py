@@ -192,9 +192,8 @@ def test_other_calls_are_answered_while_one_hangs(account: Any) -> None:
 
     waiting = threading.Thread(target=hanging)
     waiting.start()
-    started = time.monotonic()
     account.get("/customers")
-    assert time.monotonic() - started < 1
+    assert waiting.is_alive()
     waiting.join()
 
 

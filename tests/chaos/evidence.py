@@ -14,6 +14,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from bson import Decimal128, ObjectId
+from program_settings import SERVICES
 from pymongo import MongoClient
 from stack import Stack
 
@@ -132,7 +133,8 @@ def _record(record: ConsumerRecord[bytes, bytes]) -> Json:
 
 
 async def groups(bootstrap: str) -> list[Json]:
-    """How far each consumer group has committed on each partition, and where that ends."""
+    """How far each of the services' consumer groups has committed on each partition, and where that
+    ends. Whoever else has once subscribed is nobody's concern here."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
     await admin.start()
@@ -140,6 +142,8 @@ async def groups(bootstrap: str) -> list[Json]:
     try:
         rows = []
         for group, *_ in await admin.list_consumer_groups():
+            if group.partition(".")[0] not in SERVICES:
+                continue
             committed = await admin.list_consumer_group_offsets(group)
             ends = await consumer.end_offsets(list(committed))
             rows += [
