@@ -44,22 +44,13 @@ crash: ## crash every process at every named point, 10 times in each way; CELLS=
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(CRASHES) $(CELLS)
 
-chaos: ## buy under every fault, then judge; PROFILE=short|standard|soak, SEED=number repeats a run
+chaos: ## buy under every fault, then judge; PROFILE=short|standard|soak|outages|planted, SEED=number
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@PYTHONPATH=tests:deploy/local $(BIN)/python -m chaos --profile $(PROFILE) $(SEED:%=--seed %)
 
-check: .venv/dev.stamp ## everything else that CI holds: style, format, types, generated files
-	@failed=0; \
-	step() { echo "== $$1"; "$${@:2}" || { echo "check failed: $$1"; failed=1; }; }; \
-	state() { git diff HEAD -- . | cksum; git ls-files -z --others --exclude-standard | xargs -0 cksum; }; \
-	current() { local before after; before=$$(state); $(MAKE) --no-print-directory docs || return; \
-	  after=$$(state); [ "$$before" = "$$after" ] || { git status --short; \
-	  echo "generated files were out of date: commit what 'make docs' wrote"; return 1; }; }; \
-	step "style" $(BIN)/ruff check .; \
-	step "format" $(BIN)/ruff format --check .; \
-	step "types" $(BIN)/mypy $(MEMBERS:=/src) deploy/local tests/crash tests/chaos conftest.py benchmarks; \
-	step "generated files" current; \
-	exit $$failed
+check: ## everything else that CI holds: style, types, generated files, sends crashed once, a short chaos run
+	@$(PARALLEL) .venv/dev.stamp .tools/servers
+	@.ci/check
 
 docs: .venv/dev.stamp ## write the generated parts of the documentation and of the contracts
 	@$(BIN)/python docs/generate.py

@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", choices=[*PROFILES, OUTAGES], default="standard")
     parser.add_argument("--seed", type=int, help="repeats a run's faults; default: drawn")
-    parser.add_argument("--directory", type=Path, help="for the evidence; default: a new one")
+    parser.add_argument(
+        "--directory", type=Path, help="for the evidence; default: a new one, kept if needed"
+    )
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     directory = options.directory or Path(tempfile.mkdtemp(prefix=f"purser-chaos-{seed}-"))
@@ -33,6 +36,8 @@ def main() -> int:
         good = _chaos(options.profile, seed, directory / "chaos")
     if options.profile in (OUTAGES, "standard"):
         good = _outages(seed, directory / OUTAGES) and good
+    if good and options.directory is None:
+        shutil.rmtree(directory)
     return 0 if good else 1
 
 

@@ -92,10 +92,8 @@ class Driver:
 
     async def _client(self, number: int, lanes: "asyncio.Queue[Lane]") -> None:
         chance = random.Random(f"{self.market.seed}/client/{number}")  # noqa: S311
-        while not self.ending.is_set():
+        while not self.ending.is_set() and self.purchases_made < self.purchases:
             count = next(self._numbers)
-            if count > self.purchases:
-                return
             await self._paced(count)
             lane = await lanes.get()
             try:

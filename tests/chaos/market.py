@@ -14,6 +14,7 @@ MARKETPLACE = "ingram-micro-xvantage"
 ROLES = ("requester", "purchaser", "price_admin", "viewer")
 BUYERS = ("admin", "purchaser", "requester")
 YEARLY = ("SIMBP:0001_P1Y:M", "SIMBS:0001_P1Y:M", "SIMBB:0001_P1Y:M", "SIME3:0001_P1Y:M")
+CURRENCY = "USD"
 MONTHLY = "SIMBP:0001_P1M:M"
 """Renews every month, as an order that inherits the purchase order number."""
 SKUS = {
@@ -40,6 +41,8 @@ class Account:
     reseller: Json
     cautious: bool
     reseller_id: str = ""
+    cap: Json | None = None
+    """What may be spent a day, if somebody has set a limit."""
     products: list[Json] = field(default_factory=list)
     tenants: list["Tenant"] = field(default_factory=list)
 
@@ -113,6 +116,12 @@ class Market:
             account = Account(made["login"], made["resellers"][0], cautious=number % 2 == 1)
             self.accounts.append(account)
         await asyncio.gather(*(self._add(account, tenants, mpns) for account in self.accounts))
+
+    async def limit(self, account: Account, daily: int) -> None:
+        """Set a cap on what may be spent through an account's reseller. Raises Refused."""
+        account.cap = {"currency": CURRENCY, "amount": str(daily)}
+        path = f"/v1/spend-caps/{account.reseller_id}"
+        await self._must("PUT", path, {"daily": account.cap}, if_match='"0"')
 
     async def _add(self, account: Account, tenants: int, mpns: Sequence[str]) -> None:
         names = ("region", "subscription_key", "username", "password")

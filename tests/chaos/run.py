@@ -24,6 +24,8 @@ from chaos.records import now
 from chaos.scene import Scene, running
 
 TELL_EVERY = 15.0
+CAPPED = 60.0
+"""What one account may spend a day for each purchase that is its share: less than it would."""
 
 
 @dataclass
@@ -65,6 +67,8 @@ class Run:
         self.scene, self.struck, self.history = scene, scene.struck, scene.history
         self.market = Market(scene.gateway, scene.sandbox, self.seed)
         await self.market.open(profile.accounts, profile.tenants)
+        [*_, last] = self.market.accounts
+        await self.market.limit(last, round(CAPPED * profile.purchases / profile.accounts))
         seconds = profile.pace_minutes * 60
         self.driver = Driver(
             scene.gateway, self.market, profile.purchases, profile.outstanding, seconds
@@ -170,6 +174,11 @@ class Run:
             "accounts": [account.shown() for account in self.market.accounts],
             "outages": self.struck.outages,
             "poison": evidence.that_arrived(self.nemesis.poison.injected, self.directory),
+            "spend_caps": [
+                {"reseller_id": account.reseller_id, **account.cap}
+                for account in self.market.accounts
+                if account.cap
+            ],
             "portal_orders": evidence.made_by_hand(self.directory, BY_HAND),
             "canaries": self.market.secrets(),
         }

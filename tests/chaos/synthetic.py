@@ -172,6 +172,7 @@ class SyntheticRun:
             "reseller_id": RESELLER,
             "marketplace_customer_id": MARKETPLACE_CUSTOMER,
             "po_number_sent": f"{body['po_number']}-{number}",
+            "requested_at": self.now(),
             "order": None,
         }
         document = self.say("license.change-requested", "license-change-request", state)

@@ -1,7 +1,9 @@
 """I9, I10: who agreed to what is bought, and whether it stays within what was allowed."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 from .evidence import Evidence
 from .intents import Ledger
@@ -45,19 +47,35 @@ def _assigned(ledger: Ledger, verdict: Verdict) -> None:
 
 
 def _caps(ledger: Ledger, verdict: Verdict) -> None:
-    """`spend_caps` of run.json: the most that the orders of a tenant may cost on one day."""
-    caps = {str(cap["tenant_id"]): cap for cap in ledger.evidence.told("spend_caps")}
+    """`spend_caps` of run.json: the most that a reseller's requests may spend on one business day.
+
+    A request that was asked for and executed on different days may have been counted to either: such
+    ones are counted to neither.
+    """
+    caps = {str(cap["reseller_id"]): cap for cap in ledger.evidence.told("spend_caps")}
     spent: dict[tuple[str, str], list[str]] = defaultdict(list)
     totals: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for row in ledger.evidence.journal:
         intent = ledger.made_for.get(str(row["id"]))
-        if intent is None or intent.state["tenant_id"] not in caps:
+        if intent is None or str(intent.state["reseller_id"]) not in caps:
             continue
-        day = (str(intent.state["tenant_id"]), str(row["time"])[:10])
-        totals[day] += Decimal(str((row.get("record") or {}).get("total", 0)))
+        date = str(row["time"])[:10]
+        if date != str(intent.state["requested_at"])[:10]:
+            verdict.count("orders of a capped reseller that were executed on another day")
+            continue
+        day = (str(intent.state["reseller_id"]), date)
+        totals[day] += _spend(intent.state)
         spent[day].append(row.where)
-    for (tenant, date), total in totals.items():
-        verdict.judged += 1
-        if total > Decimal(str(caps[tenant]["amount"])):
-            said = f"{total} were spent on {date}, the cap is {caps[tenant]['amount']}"
-            verdict.against("I10", [f"tenant {tenant}"], said, spent[tenant, date])
+    for (reseller, date), total in totals.items():
+        verdict.judged += len(spent[reseller, date])
+        cap = Decimal(str(caps[reseller]["amount"]))
+        if total > cap:
+            said = f"{total} were spent on {date}, the cap is {cap}"
+            verdict.against("I10", [f"reseller {reseller}"], said, spent[reseller, date])
+
+
+def _spend(state: Mapping[str, Any]) -> Decimal:
+    """What the added seats cost the customer in a billing period; an unknown price fits no cap."""
+    price = state.get("unit_price") or {"amount": "Infinity"}
+    added = int(state["quantity"]) - int(state.get("expected_quantity") or 0)
+    return Decimal(str(price["amount"])) * added if added > 0 else Decimal()

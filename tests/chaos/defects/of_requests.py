@@ -1,7 +1,7 @@
 """Defects of what is bought and promised: I1 to I5, I9 to I11, I14."""
 
 from chaos.defects.registry import violates
-from chaos.synthetic import MARKETPLACE_CUSTOMER, SyntheticRun, at
+from chaos.synthetic import MARKETPLACE_CUSTOMER, RESELLER, SyntheticRun, at
 
 
 @violates("I1")
@@ -133,10 +133,15 @@ def fewer_seats_than_are_in_use(run: SyntheticRun) -> None:
 
 @violates("I10")
 def more_than_the_cap_was_spent(run: SyntheticRun) -> None:
-    run.run["spend_caps"] = [{"tenant_id": "tenant-1", "amount": "99"}]
+    run.run["spend_caps"] = [{"reseller_id": RESELLER, "amount": "99"}]
     for _ in range(2):
-        run.purchase()
-        run.journal[-1]["record"] = {"total": "50"}
+        run.purchase(unit_price={"currency": "USD", "amount": "10"})
+
+
+@violates("I10")
+def a_price_that_no_cap_could_be_compared_with(run: SyntheticRun) -> None:
+    run.run["spend_caps"] = [{"reseller_id": RESELLER, "amount": "99"}]
+    run.purchase(unit_price=None)
 
 
 @violates("I11")
