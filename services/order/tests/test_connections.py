@@ -1,14 +1,12 @@
 """Order's own copy of which tenant is connected to which marketplace customer."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from order_service import store
-from purser_common import mongo as chassis_mongo
-from purser_common import settings
+from purser_common.mongo import Database
 from purser_events.envelope import Envelope, envelop
 from purser_events.tenant import Connection, Consent, Tenant, TenantConnected, TenantFact
 
@@ -16,11 +14,8 @@ NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def connections(mongo: settings.Mongo) -> AsyncIterator[store.Connections]:
-    client = chassis_mongo.connect(mongo)
-    await chassis_mongo.declare_indexes(client[mongo.database], store.INDEXES)
-    yield store.Connections(client[mongo.database])
-    await chassis_mongo.close(client)
+def connections(database: Database) -> store.Connections:
+    return store.Connections(database)
 
 
 def told(id: str, sequence: int, customer: str | None) -> Envelope[TenantFact]:

@@ -1,54 +1,19 @@
 """Which order is a request's, and when a listing proves that there is none."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from examples import ID, NOW, change_request, license_request
 
 from order_service.domain import matching
 from order_service.domain import purchase as rules
 from order_service.domain.offers import Control, Listed, OrderedLine, Seen
 from order_service.domain.purchase import Purchase, Unknown
-from purser_events.license import LicenseChangeRequest, MarketplaceOrder
-from purser_events.values import Period, ProductIdentity
+from purser_events.license import MarketplaceOrder
 
-NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-YEAR, MONTH = Period(type="year", duration=1), Period(type="month", duration=1)
-ID = "6f1c7c0e-2d3b-5f4a-9c8d-0123456789ab"
-
-
-def wanted(**over: Any) -> LicenseChangeRequest:
-    fields: dict[str, Any] = {
-        "id": ID,
-        "kind": rules.BUY,
-        "status": "placing",
-        "marketplace": "ingram-micro-xvantage",
-        "reseller_id": "r1",
-        "customer_id": "c1",
-        "tenant_id": "t1",
-        "entra_tenant_id": "e1",
-        "marketplace_customer_id": "1000003",
-        "product": ProductIdentity(
-            mpn="M", vendor="V", subscription_period=YEAR, billing_period=MONTH
-        ),
-        "product_name": "Product",
-        "quantity": 5,
-        "po_number": "PO-1",
-        "po_number_sent": "PO-1-AAAA",
-        "origin": "person",
-        "requested_by": "user:requester",
-        "requested_at": NOW,
-    }
-    return LicenseChangeRequest(**{**fields, **over})
-
-
-def change(**over: Any) -> LicenseChangeRequest:
-    about = {"subscription_id": "s1", "marketplace_subscription_id": "900"}
-    return wanted(
-        **{"kind": rules.CHANGE_QUANTITY, "quantity": 12, "expected_quantity": 5, **about, **over}
-    )
 
 
 def seen(**over: Any) -> Seen:
@@ -65,9 +30,9 @@ def seen(**over: Any) -> Seen:
 
 
 def test_the_order_that_says_what_was_wanted_is_the_requests() -> None:
-    assert matching.is_of(wanted(), seen())
-    assert matching.is_of(wanted(), seen(lines=()))
-    assert matching.is_of(wanted(), seen(lines=(OrderedLine("X", 1), OrderedLine("M", 5))))
+    assert matching.is_of(license_request(), seen())
+    assert matching.is_of(license_request(), seen(lines=()))
+    assert matching.is_of(license_request(), seen(lines=(OrderedLine("X", 1), OrderedLine("M", 5))))
 
 
 @pytest.mark.parametrize(
@@ -80,20 +45,20 @@ def test_the_order_that_says_what_was_wanted_is_the_requests() -> None:
     ],
 )
 def test_a_purchase_order_number_alone_proves_nothing(other: dict[str, Any]) -> None:
-    assert not matching.is_of(wanted(), seen(**other))
+    assert not matching.is_of(license_request(), seen(**other))
 
 
 @pytest.mark.parametrize("shown", [12, 7])
 def test_a_change_may_be_shown_as_a_total_or_as_a_difference(shown: int) -> None:
     order = seen(type="change", subscription_ids=("900",), lines=(OrderedLine("M", shown),))
-    assert matching.is_of(change(), order)
-    assert not matching.is_of(change(), replace(order, lines=(OrderedLine("M", 8),)))
-    assert not matching.is_of(change(), replace(order, subscription_ids=("901",)))
-    assert not matching.is_of(wanted(), order)
+    assert matching.is_of(change_request(), order)
+    assert not matching.is_of(change_request(), replace(order, lines=(OrderedLine("M", 8),)))
+    assert not matching.is_of(change_request(), replace(order, subscription_ids=("901",)))
+    assert not matching.is_of(license_request(), order)
 
 
 def waiting(id: str = ID, **over: Any) -> Purchase:
-    request = wanted(id=id, po_number_sent="PO-1", **over)
+    request = license_request(id=id, po_number_sent="PO-1", **over)
     purchase, _ = rules.requested(request, "correlation", None, NOW)
     sent = rules.start_sending(purchase, NOW, NOW + 20 * SECOND, NOW + 15 * SECOND)
     return rules.answered(sent, Unknown("reset", True), NOW, SECOND)[0]
@@ -119,7 +84,7 @@ def test_an_order_from_another_time_is_not_alike(at: datetime | None) -> None:
 
 
 def test_a_request_with_an_own_number_is_never_guessed() -> None:
-    purchase = replace(waiting(), request=wanted())
+    purchase = replace(waiting(), request=license_request())
     assert matching.by_likeness([purchase], [seen()], HOUR) == []
 
 

@@ -1,10 +1,11 @@
 """The purchase protocol as a pure function: never sent twice, nothing seen is lost."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from examples import ID, NOW, change_request, license_request
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,44 +15,17 @@ from order_service.domain.following import completed, has_its_seats, next_read
 from order_service.domain.purchase import NotSent, Purchase, Refused, Taken, Unknown
 from purser_common.errors import Conflict, Invalid
 from purser_events.license import (
-    LicenseChangeRequest,
     LicensePurchased,
     LicenseQuantityChanged,
     MarketplaceOrder,
 )
-from purser_events.values import Period, ProductIdentity
 
-NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-ID = "6f1c7c0e-2d3b-5f4a-9c8d-0123456789ab"
 ORDER = MarketplaceOrder(id="1000201", number="SO000012", status="submitted")
 
 
 def ready(**over: Any) -> Purchase:
-    month = Period(type="month", duration=1)
-    request = LicenseChangeRequest(
-        id=ID,
-        kind="buy",
-        status="placing",
-        marketplace="ingram-micro-xvantage",
-        reseller_id="r1",
-        customer_id="c1",
-        tenant_id="t1",
-        entra_tenant_id="e1",
-        marketplace_customer_id="1000003",
-        product=ProductIdentity(
-            mpn="M", vendor="V", subscription_period=month, billing_period=month
-        ),
-        product_name="Product",
-        sku_id=None,
-        quantity=5,
-        po_number="PO-1",
-        po_number_sent="PO-1-AAAA",
-        origin="person",
-        requested_by="user:requester",
-        requested_at=NOW,
-    )
-    purchase, _ = rules.requested(request, "correlation-1", None, NOW)
+    purchase, _ = rules.requested(license_request(), "correlation-1", None, NOW)
     return replace(purchase, **over)
 
 
@@ -161,18 +135,8 @@ def test_completion_publishes_the_order_and_the_purchase_together() -> None:
     assert purchase.slot_buy is None
 
 
-def changing(**over: Any) -> Purchase:
-    request = ready().request.model_copy(
-        update={
-            "kind": rules.CHANGE_QUANTITY,
-            "quantity": 12,
-            "expected_quantity": 5,
-            "subscription_id": "s1",
-            "marketplace_subscription_id": "900",
-            **over,
-        }
-    )
-    return rules.requested(request, "correlation-1", None, NOW)[0]
+def changing() -> Purchase:
+    return rules.requested(change_request(), "correlation-1", None, NOW)[0]
 
 
 def test_a_change_holds_its_subscription_and_a_purchase_its_product() -> None:

@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from order_service.api.requests import Body
 from order_service.commands.spending import Purse, set_cap
+from order_service.domain.spending import Spent
 from purser_common.identity import ROLES
 from purser_common.outbox import Loaded
 from purser_common.web import CallerOf, CauseOf, etag_of, if_match
@@ -28,12 +29,14 @@ class CapBody(Body):
 
 
 class CapState(BaseModel):
-    """A reseller's cap, and how much of it the day's requests reserved."""
+    """A reseller's cap, and how much of it the day's requests spend."""
 
     id: str
     reseller_id: str
     daily: Money | None
-    reserved_today: Money | None = Field(description="In the cap's currency; null without a cap.")
+    reserved_today: Money | None = Field(
+        description="In the cap's currency, without requests that failed and have no order; null without a cap."
+    )
     set_by: str | None
     set_at: AwareDatetime | None
 
@@ -70,8 +73,8 @@ async def _shown(
     purse: Purse, reseller_id: str, cap: Loaded[SpendCap] | None, response: Response
 ) -> CapState:
     daily = cap.state.daily if cap else None
-    spent = await purse.spending.spent(reseller_id, purse.now().date()) if daily else {}
-    reserved = daily and Money(currency=daily.currency, amount=sum(spent.values(), Decimal()))
+    spent = await purse.spending.spent(reseller_id, purse.now().date()) if daily else Spent()
+    reserved = daily and Money(currency=daily.currency, amount=spent.total)
     response.headers["ETag"] = etag_of(cap.sequence if cap else 0)
     return CapState(
         id=reseller_id,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from order_service.domain.offers import Control, Line, Listed, Permission, Quote, Seen, Terms
 from order_service.domain.purchase import Answer, Evidence, Purchase
+from order_service.domain.spending import Spent
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
@@ -94,7 +95,7 @@ class Spending(Protocol):
     async def keep(
         self, before: Loaded[SpendCap] | None, cap: SpendCap, facts: Sequence[Fact], cause: Cause
     ) -> Loaded[SpendCap]: ...
-    async def spent(self, reseller_id: str, day: date) -> dict[str, Decimal]: ...
+    async def spent(self, reseller_id: str, day: date) -> Spent: ...
     async def reserve(
         self, reseller_id: str, day: date, seen: int, request_id: str, amount: Decimal
     ) -> bool: ...

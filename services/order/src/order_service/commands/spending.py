@@ -53,8 +53,7 @@ async def room_for(purse: Purse, request: LicenseChangeRequest) -> None:
 async def reserve(purse: Purse, request: LicenseChangeRequest) -> tuple[str, str] | None:
     """Reserve what the request spends, once however often it is asked; else why not.
 
-    What was reserved for a request that came to nothing stays reserved for that day: a cap errs towards
-    spending less. Raises Unavailable when others keep reserving first.
+    Raises Unavailable when others keep reserving first.
     """
     cap = await purse.spending.cap(request.reseller_id)
     if cap is None or cap.state.daily is None or not rules.adds_seats(request):
@@ -63,12 +62,12 @@ async def reserve(purse: Purse, request: LicenseChangeRequest) -> tuple[str, str
     for _ in range(5):
         spent = await purse.spending.spent(request.reseller_id, today)
         refusal = rules.objection(cap.state, request, spent)
-        if refusal is not None or request.id in spent:
+        if refusal is not None or request.id in spent.by_request:
             return refusal
         wanted = rules.spend(request)
         assert wanted is not None  # noqa: S101  an unknown one was refused
         if await purse.spending.reserve(
-            request.reseller_id, today, len(spent), request.id, wanted.amount
+            request.reseller_id, today, spent.seen, request.id, wanted.amount
         ):
             return None
     raise Unavailable("the reseller's spending keeps changing", code="busy")

@@ -1,6 +1,7 @@
 """How much may be bought a day: what a request spends, and whether the cap leaves room for it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,6 +10,22 @@ from purser_common.errors import Conflict, FieldError, Invalid
 from purser_events.envelope import Change, Fact
 from purser_events.license import LicenseChangeRequest, SpendCap, SpendCapChanged
 from purser_events.values import Money
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What the day's requests of a reseller spend, in the cap's currency.
+
+    `seen` counts the reservations it was read from: one more is only good while there are no others.
+    """
+
+    by_request: Mapping[str, Decimal] = field(default_factory=dict)
+    seen: int = 0
+
+    @property
+    def total(self) -> Decimal:
+        """What is spent in all."""
+        return sum(self.by_request.values(), Decimal())
 
 
 def spend(request: LicenseChangeRequest) -> Money | None:
@@ -28,20 +45,15 @@ def adds_seats(request: LicenseChangeRequest) -> bool:
     return request.kind != CHANGE_QUANTITY or request.quantity > (request.expected_quantity or 0)
 
 
-def objection(
-    cap: SpendCap, request: LicenseChangeRequest, spent: Mapping[str, Decimal]
-) -> tuple[str, str] | None:
-    """Why the cap refuses a request: (code, detail); None when there is room. Unknown is not zero.
-
-    `spent` is what the day's requests of this reseller spend, in the cap's currency.
-    """
-    if cap.daily is None or not adds_seats(request) or request.id in spent:
+def objection(cap: SpendCap, request: LicenseChangeRequest, spent: Spent) -> tuple[str, str] | None:
+    """Why the cap refuses a request: (code, detail); None when there is room. Unknown is not zero."""
+    if cap.daily is None or not adds_seats(request) or request.id in spent.by_request:
         return None
     wanted = spend(request)
     if wanted is None or wanted.currency != cap.daily.currency:
         known = "unknown" if wanted is None else f"in {wanted.currency}"
         return "spend_not_comparable", f"the price is {known}, the cap is in {cap.daily.currency}"
-    left = cap.daily.amount - sum(spent.values(), Decimal())
+    left = cap.daily.amount - spent.total
     if wanted.amount > left:
         return (
             "spend_cap_reached",
@@ -50,11 +62,9 @@ def objection(
     return None
 
 
-def must_fit(
-    cap: SpendCap | None, request: LicenseChangeRequest, spent: Mapping[str, Decimal]
-) -> None:
+def must_fit(cap: SpendCap, request: LicenseChangeRequest, spent: Spent) -> None:
     """Raises Conflict when the cap leaves no room."""
-    refusal = objection(cap, request, spent) if cap else None
+    refusal = objection(cap, request, spent)
     if refusal:
         code, detail = refusal
         raise Conflict(

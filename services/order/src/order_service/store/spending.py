@@ -1,9 +1,15 @@
-"""Spend caps, and what each day's requests spend of them."""
+"""Spend caps, and what each day's requests spend of them.
+
+A reservation counts by what its request has come to, so none has to be given back or taken again.
+"""
 
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
+from order_service.domain.purchase import FAILED
+from order_service.domain.spending import Spent
+from order_service.store.requests import REQUESTS
 from purser_common import outbox
 from purser_common.errors import VersionConflict
 from purser_common.mongo import Collection, Database, Document, DuplicateKeyError
@@ -22,6 +28,7 @@ class Spending:
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._caps: Collection = database[CAPS]
         self._days: Collection = database[SPENDING]
+        self._requests: Collection = database[REQUESTS]
         self._outbox = outbox
 
     async def cap(self, reseller_id: str) -> Loaded[SpendCap] | None:
@@ -41,15 +48,24 @@ class Spending:
         except DuplicateKeyError as error:
             raise VersionConflict(cap.id) from error
 
-    async def spent(self, reseller_id: str, day: date) -> dict[str, Decimal]:
-        """What each request of the day spends."""
+    async def spent(self, reseller_id: str, day: date) -> Spent:
+        """What each request of the day spends: nothing once it failed, unless it has an order.
+
+        One that a person gave up still counts: its order may have been executed.
+        """
         document = await self._days.find_one({"_id": _day(reseller_id, day)})
-        return _entries(document)
+        entries = document["requests"] if document else []
+        ids = [entry["request"] for entry in entries]
+        failed = self._requests.find({"_id": {"$in": ids}, "phase": FAILED}, {"evidence": 1})
+        nothing = {one["_id"] for one in await failed.to_list(None) if not one["evidence"]}
+        amounts = {one["request"]: Decimal(one["amount"]) for one in entries}
+        counted = {id: amount for id, amount in amounts.items() if id not in nothing}
+        return Spent(counted, len(entries))
 
     async def reserve(
         self, reseller_id: str, day: date, seen: int, request_id: str, amount: Decimal
     ) -> bool:
-        """Reserve for a request if nobody reserved since `seen` requests were counted."""
+        """Reserve for a request if nobody reserved since `seen` reservations were counted."""
         entry = {"request": request_id, "amount": str(amount)}
         id = _day(reseller_id, day)
         try:
@@ -65,11 +81,6 @@ class Spending:
 
 def _day(reseller_id: str, day: date) -> str:
     return f"{reseller_id}|{day.isoformat()}"
-
-
-def _entries(document: Document | None) -> dict[str, Decimal]:
-    requests = document["requests"] if document else []
-    return {one["request"]: Decimal(one["amount"]) for one in requests}
 
 
 def _loaded(document: Document) -> Loaded[SpendCap]:
