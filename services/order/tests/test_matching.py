@@ -32,6 +32,7 @@ def seen(**over: Any) -> Seen:
 def test_the_order_that_says_what_was_wanted_is_the_requests() -> None:
     assert matching.is_of(license_request(), seen())
     assert matching.is_of(license_request(), seen(lines=()))
+    assert matching.is_of(license_request(), seen(lines=(OrderedLine("M", None),)))
     assert matching.is_of(license_request(), seen(lines=(OrderedLine("X", 1), OrderedLine("M", 5))))
 
 
@@ -52,6 +53,7 @@ def test_a_purchase_order_number_alone_proves_nothing(other: dict[str, Any]) -> 
 def test_a_change_may_be_shown_as_a_total_or_as_a_difference(shown: int) -> None:
     order = seen(type="change", subscription_ids=("900",), lines=(OrderedLine("M", shown),))
     assert matching.is_of(change_request(), order)
+    assert matching.is_of(change_request(), replace(order, subscription_ids=()))
     assert not matching.is_of(change_request(), replace(order, lines=(OrderedLine("M", 8),)))
     assert not matching.is_of(change_request(), replace(order, subscription_ids=("901",)))
     assert not matching.is_of(license_request(), order)
@@ -77,9 +79,50 @@ def test_two_orders_or_two_requests_that_fit_are_left_to_a_person() -> None:
     assert matching.by_likeness([one, two], [order], HOUR) == []
 
 
-@pytest.mark.parametrize("at", [NOW - HOUR, NOW + 3 * HOUR, None])
-def test_an_order_from_another_time_is_not_alike(at: datetime | None) -> None:
-    order = seen(po_number="PO-1", ordered_at=at)
+@pytest.mark.parametrize(
+    ("at", "fits"),
+    [
+        (NOW - matching.SKEW - SECOND, False),
+        (NOW - matching.SKEW, True),
+        (NOW + 20 * SECOND + HOUR + matching.SKEW, True),
+        (NOW + 21 * SECOND + HOUR + matching.SKEW, False),
+        (None, False),
+    ],
+)
+def test_only_an_order_from_the_time_of_an_attempt_is_alike(
+    at: datetime | None, fits: bool
+) -> None:
+    purchase, order = waiting(), seen(po_number="PO-1", ordered_at=at)
+    assert matching.by_likeness([purchase], [order], HOUR) == ([(purchase, order)] if fits else [])
+
+
+def test_the_order_of_an_earlier_attempt_is_alike_too() -> None:
+    first = waiting()
+    late = rules.Attempt(2, NOW + 9 * HOUR, NOW + 9 * HOUR)
+    purchase, order = replace(first, attempts=(*first.attempts, late)), seen(po_number="PO-1")
+    assert matching.by_likeness([purchase], [order], HOUR) == [(purchase, order)]
+
+
+@pytest.mark.parametrize("phase", sorted(rules.TRANSITIONS))
+def test_only_a_request_whose_order_may_still_show_up_is_matched(phase: str) -> None:
+    purchase, order = replace(waiting(), phase=phase), seen(po_number="PO-1")
+    found = matching.by_likeness([purchase], [order], HOUR)
+    assert bool(found) == (phase in (rules.VERIFYING, rules.NEEDS_REVIEW, rules.CANCELLED))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"po_number": "PO-2"},
+        {"po_number": None},
+        {"type": "renewal"},
+        {"customer_id": "1000004"},
+        {"lines": (OrderedLine("M", 6),)},
+        {"lines": (OrderedLine("X", 5),)},
+    ],
+)
+def test_an_order_that_says_something_else_is_not_alike(other: dict[str, Any]) -> None:
+    order = seen(**{"po_number": "PO-1", **other})
     assert matching.by_likeness([waiting()], [order], HOUR) == []
 
 

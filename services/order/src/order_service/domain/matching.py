@@ -66,7 +66,7 @@ def by_likeness(
 def _may_be(purchase: Purchase, seen: Seen, late: timedelta) -> bool:
     if seen.po_number != purchase.request.po_number_sent or not is_of(purchase.request, seen):
         return False
-    if seen.ordered_at is None or not purchase.attempts:
+    if seen.ordered_at is None:
         return False
     return any(
         attempt.started_at - SKEW <= seen.ordered_at <= attempt.send_by + late + SKEW
