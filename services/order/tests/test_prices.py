@@ -1,15 +1,9 @@
 """What the customer pays per seat, as the sandbox's estimates tell it; never the reseller's cost."""
 
-import contextlib
-import os
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,46 +38,16 @@ WITH_ADDITION = product("SIMXFS:0001", "M", "M")
 BY_USE = product("SIMAZ:0001", "M", "M")
 
 
-@contextlib.contextmanager
-def running(module: str, env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], env={**os.environ, **env}, stdout=out, stderr=out
-        )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(scope="session")
-async def sandbox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    home: Path = tmp_path_factory.mktemp("sandbox")
-    port = testing.free_port()
-    env = {"SANDBOX_PORT": str(port), "SANDBOX_DATA_DIR": str(home)}
-    with running("purser_sandbox", env, home / "log"):
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
-
-            async def answers() -> bool:
-                with contextlib.suppress(httpx.HTTPError):
-                    return (await http.get("/sandbox/health")).status_code == 200
-                return False
-
-            await testing.eventually(answers, within=30)
-            yield http
-
-
 @pytest.fixture
-async def estimate(sandbox: httpx.AsyncClient) -> Estimating:
+async def estimate(sandbox: testing.Sandbox) -> Estimating:
     """Estimates a purchase for an account's first customer: as it came, and what we read in it."""
 
     async def ask(kind: str, product: ProductIdentity, quantity: int) -> tuple[Estimate, Quote]:
-        account = (await sandbox.post("/sandbox/accounts", json={"kind": kind})).json()
+        account = await sandbox.account(kind=kind)
         login, customer = account["login"], account["resellers"][0]["customers"][0]
-        base = f"{sandbox.base_url}/marketplace/{login['region']}"
+        base = f"{sandbox.url}/marketplace/{login['region']}"
         names = ("marketplace", "username", "password", "subscription_key")
-        source = TokenSource(sandbox, base, *(login[name] for name in names))
+        source = TokenSource(sandbox.http, base, *(login[name] for name in names))
         order = NewOrder.sales(
             customer_id=customer["id"],
             po_number=None,
@@ -93,7 +57,7 @@ async def estimate(sandbox: httpx.AsyncClient) -> Estimating:
             billing_period=Span(**product.billing_period.model_dump()),
             quantity=quantity,
         )
-        found = await Marketplace(sandbox, base, BasicAuthentication(source)).estimate(order)
+        found = await Marketplace(sandbox.http, base, BasicAuthentication(source)).estimate(order)
         return found, quote_of(found, customer["id"], product, quantity)
 
     return ask

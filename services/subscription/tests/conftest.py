@@ -2,11 +2,8 @@
 
 import contextlib
 import json
-import os
-import subprocess
-import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,20 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
 from fastapi import FastAPI
 
 from purser_common import kafka as chassis_kafka
 from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
 from purser_common.clock import real_now
-from purser_common.identity import Caller, Grant, InternalTokens
+from purser_common.identity import Caller, Grant
 from purser_events.envelope import CONTENT_TYPE, TYPE_HEADER, Fact, envelop
 from purser_events.license import LicensePurchased
 from purser_events.tenant import Connection, Consent, Tenant, TenantConnected, TenantFact
@@ -37,64 +27,12 @@ from subscription_service.settings import Settings
 
 MODULE = "ingram-micro-xvantage"
 NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
-CALLERS = ("gateway", "order", "subscription", "tenant-connection")
 PRODUCT = {
     "mpn": "SIMBS:0001_P1Y:M",
     "vendor": "SIMMICROSOFT",
     "subscriptionPeriod": {"type": "year", "duration": 1},
     "billingPeriod": {"type": "month", "duration": 1},
 }
-
-
-@dataclass
-class Keys:
-    """The keys of a deployment: a signing key each, everybody's public keys, and a KEK."""
-
-    home: Path
-
-    def identity(self, service: str) -> settings.Identity:
-        return settings.Identity(
-            private_key_file=self.home / f"{service}.pem", public_keys_dir=self.home / "public"
-        )
-
-    def token(self, service: str, audience: str, caller: Caller | None = None) -> str:
-        return InternalTokens(service, self.identity(service), ()).mint(audience, caller)
-
-
-@pytest.fixture(scope="session")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
-    home = tmp_path_factory.mktemp("keys")
-    (home / "public").mkdir()
-    (home / "kek").mkdir()
-    (home / "kek" / "first.key").write_bytes(os.urandom(32))
-    for service in (*CALLERS, "reseller"):
-        key = Ed25519PrivateKey.generate()
-        (home / f"{service}.pem").write_bytes(
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
-        (home / "public" / f"{service}-1.pem").write_bytes(
-            key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        )
-    return Keys(home)
-
-
-@contextlib.contextmanager
-def running(module: str, env: dict[str, str], log: Path) -> Iterator[None]:
-    with log.open("ab") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module], env={**os.environ, **env}, stdout=out, stderr=out
-        )
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return (await http.get(url)).status_code == 200
-    return False
 
 
 @dataclass
@@ -200,7 +138,9 @@ class Shop:
 class Market:
     """The sandbox's marketplace, and the real reseller service in front of it."""
 
-    def __init__(self, sandbox: httpx.AsyncClient, reseller: httpx.AsyncClient, keys: Keys) -> None:
+    def __init__(
+        self, sandbox: httpx.AsyncClient, reseller: httpx.AsyncClient, keys: testing.Keys
+    ) -> None:
         self._sandbox = sandbox
         self._reseller = reseller
         self._keys = keys
@@ -222,7 +162,7 @@ class Market:
     async def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         caller = Caller("user:tester", (Grant("credential_admin", "all"),))
         headers = {
-            "Authorization": f"Bearer {self._keys.token('gateway', 'reseller', caller)}",
+            "Authorization": f"Bearer {self._keys.tokens('gateway').mint('reseller', caller)}",
             "Idempotency-Key": uuid.uuid4().hex,
             "Purser-Request-Digest": "",
         }
@@ -236,40 +176,35 @@ class Market:
 async def market(
     servers: testing.Servers,
     provisioned: settings.Kafka,
-    keys: Keys,
+    keys: testing.Keys,
+    sandbox: testing.Sandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Market]:
-    home = tmp_path_factory.mktemp("market")
-    sandbox, reseller = (f"http://127.0.0.1:{testing.free_port()}" for _ in range(2))
+    port, config = testing.free_port(), servers.database(f"test_{uuid.uuid4().hex[:12]}")
     region = {"code": "eu", "name": "Europe", "marketplace_code": "eu"}
-    identity, config = keys.identity("reseller"), servers.database(f"test_{uuid.uuid4().hex[:12]}")
-    sandbox_env = {
-        "SANDBOX_PORT": sandbox.rpartition(":")[2],
-        "SANDBOX_DATA_DIR": str(home),
-        "SANDBOX_SUBMITTED_SECONDS": "0",
-        "SANDBOX_PROCESSING_SECONDS": "0",
-    }
-    reseller_env = {
+    identity = keys.identity("reseller")
+    env = {
         "ENVIRONMENT": "test",
-        "HTTP__PORT": reseller.rpartition(":")[2],
+        "HTTP__PORT": str(port),
         "MONGO__URL": config.url,
         "MONGO__DATABASE": config.database,
         "KAFKA__BOOTSTRAP_SERVERS": provisioned.bootstrap_servers,
         "IDENTITY__PRIVATE_KEY_FILE": str(identity.private_key_file),
         "IDENTITY__PUBLIC_KEYS_DIR": str(identity.public_keys_dir),
-        "KEYS__KEK_DIR": str(keys.home / "kek"),
-        "REGIONS": json.dumps([region | {"api_url": f"{sandbox}/marketplace/eu"}]),
+        "KEYS__KEK_DIR": str(keys.keks("reseller")),
+        "REGIONS": json.dumps([region | {"api_url": f"{sandbox.url}/marketplace/eu"}]),
     }
-    with (
-        running("purser_sandbox", sandbox_env, home / "sandbox.log"),
-        running("reseller_service.main", reseller_env, home / "reseller.log"),
-    ):
+    log = tmp_path_factory.mktemp("market") / "reseller.log"
+    with testing.running("reseller_service.main", env, log):
         async with (
-            httpx.AsyncClient(base_url=sandbox, trust_env=False, timeout=20) as at_sandbox,
-            httpx.AsyncClient(base_url=reseller, trust_env=False, timeout=20) as at_reseller,
+            httpx.AsyncClient(base_url=sandbox.url, trust_env=False, timeout=20) as at_sandbox,
+            httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20
+            ) as at_reseller,
         ):
-            await testing.eventually(lambda: answers(at_sandbox, "/sandbox/health"), within=30)
-            await testing.eventually(lambda: answers(at_reseller, "/health/ready"), within=30)
+            await testing.eventually(
+                lambda: testing.answers(at_reseller, "/health/ready"), within=30
+            )
             yield Market(at_sandbox, at_reseller, keys)
     await dropped(config)
 
@@ -284,7 +219,11 @@ class Service:
     """The service, called by the gateway and told the facts of others."""
 
     def __init__(
-        self, http: httpx.AsyncClient, keys: Keys, kafka: chassis_kafka.Producer, app: FastAPI
+        self,
+        http: httpx.AsyncClient,
+        keys: testing.Keys,
+        kafka: chassis_kafka.Producer,
+        app: FastAPI,
     ) -> None:
         self.http = http
         self.app = app
@@ -296,7 +235,7 @@ class Service:
     ) -> httpx.Response:
         """Ask as somebody with these roles in these scopes; without a scope: everywhere."""
         grants = tuple(Grant(role, scope) for role in roles for scope in scopes or ("all",))
-        token = self._keys.token("gateway", "subscription", Caller("user:tester", grants))
+        token = self._keys.tokens("gateway").mint("subscription", Caller("user:tester", grants))
         headers = {"Authorization": f"Bearer {token}"}
         return await self.http.get(path, params=params, headers=headers)
 
@@ -367,7 +306,7 @@ class Service:
 class Deployment:
     """Where the service finds its servers, its keys and the reseller service."""
 
-    keys: Keys
+    keys: testing.Keys
     mongo: settings.Mongo
     kafka: settings.Kafka
     market: Market
@@ -398,7 +337,7 @@ class Deployment:
 
 @pytest.fixture(scope="session")
 async def deployment(
-    servers: testing.Servers, provisioned: settings.Kafka, keys: Keys, market: Market
+    servers: testing.Servers, provisioned: settings.Kafka, keys: testing.Keys, market: Market
 ) -> AsyncIterator[Deployment]:
     config = servers.database(f"test_{uuid.uuid4().hex[:12]}")
     yield Deployment(keys, config, provisioned, market)
