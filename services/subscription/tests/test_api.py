@@ -144,6 +144,29 @@ async def test_opening_reads_again_what_is_older_than_fresh(
     assert opened.json()["options"][0]["quantity"] == 6
 
 
+async def test_who_opens_one_object_at_once_shares_one_reading(
+    deployment: Any, service: Any, shop: Any
+) -> None:
+    bought, other = await connected(service, shop, 5, 5)
+    one = f"/v1/subscriptions/{shop.id(bought)}"
+    before = await shop.reads(f"/subscriptions/{bought}")
+    await shop.change(bought, 6)
+    slow = await shop.fault(f"/subscriptions/{bought}", "delay", seconds=1.5)
+    async with deployment.start(role="api", fresh_seconds=0.0) as impatient:
+        gives_up = asyncio.create_task(impatient.get(one))
+        await eventually(lambda: shop.spent(slow))
+        opened = [asyncio.create_task(impatient.get(one)) for _ in range(4)]
+        assert (await impatient.get(f"/v1/subscriptions/{shop.id(other)}")).status_code == 200
+        assert not any(task.done() for task in opened)
+        gives_up.cancel()
+        answers = await asyncio.gather(*opened)
+        assert {a.json()["options"][0]["quantity"] for a in answers} == {6}
+        assert not [a for a in answers if "purser-stale" in a.headers]
+        assert await shop.reads(f"/subscriptions/{bought}") == before + 1
+        await impatient.get(one)
+        assert await shop.reads(f"/subscriptions/{bought}") == before + 2
+
+
 async def test_what_cannot_be_read_again_is_shown_as_it_was_and_marked(
     service: Any, shop: Any
 ) -> None:

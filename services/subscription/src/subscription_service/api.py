@@ -6,13 +6,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from purser_common.errors import NotFound, Unavailable, VersionConflict
+from purser_common.errors import NotFound
 from purser_common.identity import ROLES, Caller
 from purser_common.mongo import Document
-from purser_common.telemetry import Cause
 from purser_common.web import CallerOf, CauseOf, Page, answer
 from purser_events.subscription import Subscription
-from subscription_service.commands import Reader, read_subscription
+from subscription_service.commands import Openings, Reader, read_again
 from subscription_service.views import Views
 
 READ_AT, STALE = "Purser-Read-At", "Purser-Stale"
@@ -23,6 +22,7 @@ def router(
 ) -> APIRouter:
     """The subscription service's routes."""
     routes = APIRouter()
+    openings = Openings(reader)
 
     @routes.get("/v1/tenants/{id}/subscriptions", operation_id="list_subscriptions")
     async def listed(
@@ -43,7 +43,8 @@ def router(
         document = await _found(views, id, caller)
         state = Subscription.model_validate(document["state"])
         if refresh or real_now() - document["read_at"] > fresh:
-            stale = not await _read(reader, state, cause)
+            read = read_again(reader, state, cause) if refresh else openings.read(state, cause)
+            stale = not await read
             document = await _found(views, id, caller)
             state = Subscription.model_validate(document["state"])
             if stale:
@@ -61,18 +62,3 @@ async def _found(views: Views, id: str, caller: Caller) -> Document:
     state = document["state"]
     caller.require(*ROLES, customer=state["customer_id"], tenant=state["tenant_id"])
     return document
-
-
-async def _read(reader: Reader, state: Subscription, cause: Cause) -> bool:
-    """Whether it could be read again; if not, the last known state is shown and marked."""
-    for _ in range(3):
-        try:
-            read = await read_subscription(
-                reader, state.reseller_id, state.marketplace_subscription_id, cause
-            )
-        except VersionConflict:
-            continue  # another reader was faster, perhaps with an older reading
-        except (Unavailable, NotFound):
-            break
-        return read is not None
-    return False

@@ -1,5 +1,6 @@
 """Reading the marketplace into the mirror."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -161,3 +162,40 @@ async def read_subscription(
         await reader.mirror.read(id, reader.real_now())
         return before
     return await reader.mirror.save(before, state, facts, cause)
+
+
+async def read_again(reader: Reader, state: Subscription, cause: Cause) -> bool:
+    """Whether a mirrored subscription could be read again; if not, its last known state stays."""
+    for _ in range(3):
+        try:
+            read = await read_subscription(
+                reader, state.reseller_id, state.marketplace_subscription_id, cause
+            )
+        except VersionConflict:
+            continue  # another reader was faster, perhaps with an older reading
+        except (Unavailable, NotFound):
+            break
+        return read is not None
+    return False
+
+
+class Openings:
+    """Reading again of what is opened: one read in flight per object, shared by who opens it meanwhile.
+
+    It is of this process; across processes the account's read budget holds. Whoever insists on a
+    refresh is not served with a read that began before.
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._flights: dict[str, asyncio.Task[bool]] = {}
+
+    async def read(self, state: Subscription, cause: Cause) -> bool:
+        """Whether it could be read again."""
+        flight = self._flights.get(state.id)
+        if flight is None:
+            flight = asyncio.create_task(read_again(self._reader, state, cause))
+            self._flights[state.id] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(state.id))
+        # one caller that gives up must not take the reading from the others
+        return await asyncio.shield(flight)
