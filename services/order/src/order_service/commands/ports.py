@@ -5,7 +5,16 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from order_service.domain.offers import Control, Line, Listed, Permission, Quote, Seen, Terms
+from order_service.domain.offers import (
+    Control,
+    Line,
+    Listed,
+    Permission,
+    Quote,
+    Seen,
+    Swept,
+    Terms,
+)
 from order_service.domain.purchase import Answer, Evidence, Purchase
 from order_service.domain.spending import Spent
 from purser_common.identity import Caller
@@ -52,8 +61,8 @@ class Accounts(Protocol):
     """The marketplace accounts: their sweeps, and their lines of requests to send."""
 
     async def watch(self, reseller_id: str, due_at: datetime) -> None: ...
-    async def claim(self, lease: timedelta) -> tuple[str, datetime | None] | None: ...
-    async def swept(self, reseller_id: str, began: datetime, due_at: datetime) -> None: ...
+    async def claim(self, lease: timedelta) -> Swept | None: ...
+    async def swept(self, swept: Swept, due_at: datetime) -> None: ...
     async def queue(self, reseller_id: str, send_at: datetime) -> None: ...
     async def claim_line(self, lease: timedelta) -> Line | None: ...
     async def release_line(self, line: Line, send_at: datetime | None) -> None: ...

@@ -4,7 +4,7 @@ This, not the sender, is what makes sure that no order is lost (reliability §b.
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from order_service.commands.ports import (
 from order_service.commands.sending import SERVICE, cause_of
 from order_service.domain import matching, review
 from order_service.domain import purchase as rules
-from order_service.domain.offers import Control, Listed, Seen
+from order_service.domain.offers import Control, Listed, Seen, Swept
 from order_service.domain.purchase import Evidence, Purchase
 from purser_common import crash
 from purser_common.errors import NotFound, Problem, VersionConflict
@@ -61,31 +61,47 @@ class Post:
 
 async def sweep_next(post: Post) -> bool:
     """Sweep the account that is due; False when there is none."""
-    claimed = await post.accounts.claim(post.lease)
-    if claimed is None:
+    last = await post.accounts.claim(post.lease)
+    if last is None:
         return False
-    reseller_id, swept_at = claimed
     began = post.real_now()
-    async with post.keeping(reseller_id):
-        waiting = await _sweep(post, reseller_id, swept_at or began, began)
+    # read before anything is listed: of whoever comes meanwhile, nothing is accounted for yet
+    connected = await post.connections.connected(last.reseller_id)
+    async with post.keeping(last.reseller_id):
+        waiting = await _sweep(post, last, connected, began)
     pause = post.pauses.busy if waiting else post.pauses.calm
-    await post.accounts.swept(reseller_id, began, post.real_now() + pause)
+    swept = Swept(last.reseller_id, began, frozenset(connected))
+    await post.accounts.swept(swept, post.real_now() + pause)
     return True
 
 
-async def _sweep(post: Post, reseller_id: str, swept_at: datetime, began: datetime) -> bool:
+async def _sweep(
+    post: Post, last: Swept, connected: Mapping[str, Sequence[Tenant]], began: datetime
+) -> bool:
+    reseller_id = last.reseller_id
     watched = [one.state for one in await post.requests.watched(reseller_id)]
     unsettled = any(purchase.phase in _OPEN for purchase in watched)
     control = await _control(post, reseller_id) if unsettled else None
     starts = [p.attempts[0].started_at for p in watched if p.attempts]
-    since = min([*starts, swept_at, *([control.since] if control else [])]) - OVERLAP
+    swept = [last.at or began, *_unswept(connected, last.customers)]
+    since = min([*starts, *swept, *([control.since] if control else [])]) - OVERLAP
     first = await post.marketplace.listed(reseller_id, since)
     crash.point("order.sweep.listed")
     second = await post.marketplace.listed(reseller_id, since) if unsettled else first
     rows = {row.id: row for row in [*await _named(post, reseller_id, watched), *first, *second]}
-    await _account_for(post, reseller_id, list(rows.values()), watched)
+    await _account_for(post, reseller_id, list(rows.values()), watched, connected)
     absent = unsettled and matching.proves_absence(first, second, control, began)
     return await _note_absence(post, reseller_id, began, absent)
+
+
+def _unswept(connected: Mapping[str, Sequence[Tenant]], swept: frozenset[str]) -> list[datetime]:
+    """Since when the customers are connected that the last sweep did not know."""
+    return [
+        tenant.connection.connected_at
+        for customer_id in connected.keys() - swept
+        for tenant in connected[customer_id]
+        if tenant.connection
+    ]
 
 
 async def _control(post: Post, reseller_id: str) -> Control | None:
@@ -109,9 +125,12 @@ async def _named(post: Post, reseller_id: str, watched: Sequence[Purchase]) -> l
 
 
 async def _account_for(
-    post: Post, reseller_id: str, rows: Sequence[Listed], watched: Sequence[Purchase]
+    post: Post,
+    reseller_id: str,
+    rows: Sequence[Listed],
+    watched: Sequence[Purchase],
+    connected: Mapping[str, Sequence[Tenant]],
 ) -> None:
-    connected = await post.connections.connected(reseller_id)
     ours = {*connected, *(p.request.marketplace_customer_id for p in watched), None}
     known = await post.orders.known([row.id for row in rows])
     unlinked: list[Seen] = []

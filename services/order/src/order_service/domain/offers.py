@@ -45,6 +45,18 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Swept:
+    """Until when an account's orders are accounted for, and of which marketplace customers.
+
+    Of a customer whose connection was not known then, none is.
+    """
+
+    reseller_id: str
+    at: datetime | None
+    customers: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Listed:
     """One row of a list of orders; whose it is and when it was made may be missing."""
 

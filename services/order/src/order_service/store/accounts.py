@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from order_service.domain.offers import Line
+from order_service.domain.offers import Line, Swept
 from purser_common import jobs
 from purser_common.clock import real_now
 from purser_common.mongo import (
@@ -32,19 +32,27 @@ class Accounts:
         """Sweep this account from now on, and soon."""
         await self._set(reseller_id, {"$min": {"due_at": due_at}})
 
-    async def claim(self, lease: timedelta) -> tuple[str, datetime | None] | None:
-        """Take the account that has been due longest: (reseller, last complete sweep)."""
+    async def claim(self, lease: timedelta) -> Swept | None:
+        """Take the account that has been due longest, with its last complete sweep."""
         document = await jobs.claim(self._collection, "due_at", lease)
-        return (document["_id"], document.get("swept_at")) if document else None
+        if document is None:
+            return None
+        customers = frozenset(document.get("swept_customers", ()))
+        return Swept(document["_id"], document.get("swept_at"), customers)
 
     async def extend(self, reseller_id: str, until: datetime) -> None:
-        """Keep the account for a sweep that goes on."""
-        await self._collection.update_one({"_id": reseller_id}, {"$set": {"due_at": until}})
+        """Keep the account for a sweep that goes on, unless another is wanted at once."""
+        await self._postpone(reseller_id, until)
 
-    async def swept(self, reseller_id: str, began: datetime, due_at: datetime) -> None:
-        """Note a complete sweep."""
+    async def swept(self, swept: Swept, due_at: datetime) -> None:
+        """Note a complete sweep; the next is then, unless one was wanted meanwhile."""
+        found = {"swept_at": swept.at, "swept_customers": sorted(swept.customers)}
+        await self._collection.update_one({"_id": swept.reseller_id}, {"$set": found})
+        await self._postpone(swept.reseller_id, due_at)
+
+    async def _postpone(self, reseller_id: str, until: datetime) -> None:
         await self._collection.update_one(
-            {"_id": reseller_id}, {"$set": {"swept_at": began, "due_at": due_at}}
+            {"_id": reseller_id, "due_at": {"$gt": real_now()}}, {"$set": {"due_at": until}}
         )
 
     async def queue(self, reseller_id: str, send_at: datetime) -> None:
