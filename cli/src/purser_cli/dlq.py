@@ -40,17 +40,24 @@ def listed(
     services = Services.signed_with(key, public_keys)
     table = _table("dead letters")
     query: dict[str, Any] = {"group": group, "key": record_key, "settled": settled}
-    for name in [owner(group)] if group else consuming():
-        more = True
-        while more:
-            found = services.ask(name, "GET", "/dead-letters", **query)
-            for one in found["items"] if found else ():
-                _tell(one, table, as_json)
-                query["after"] = one["id"]
-            more = bool(found and found["more"])
-        query["after"] = None
+    names = [owner(group)] if group else consuming()
+    for _, letters in services.each(names, lambda name: _letters(services, name, query)):
+        for one in letters:
+            _tell(one, table, as_json)
     _print(table, as_json)
     services.finish()
+
+
+def _letters(services: Services, name: str, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every letter of one service."""
+    letters: list[dict[str, Any]] = []
+    more = True
+    while more:
+        after = letters[-1]["id"] if letters else None
+        found = services.ask(name, "GET", "/dead-letters", **query, after=after)
+        letters += found["items"] if found else ()
+        more = bool(found and found["more"])
+    return letters
 
 
 @app.command()

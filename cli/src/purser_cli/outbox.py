@@ -32,8 +32,10 @@ def listed(
     """How many documents wait in each service, since when, and which are the oldest."""
     services = Services.signed_with(key, public_keys)
     table = Table("service", "documents", "oldest", "document", "facts", title="waiting for Kafka")
-    for name in chosen(service):
-        found = services.ask(name, "GET", "/outbox", limit=limit)
+    asked = services.each(
+        chosen(service), lambda name: services.ask(name, "GET", "/outbox", limit=limit)
+    )
+    for name, found in asked:
         if found is None:
             continue
         if as_json:

@@ -3,9 +3,11 @@
 import getpass
 import os
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
 import typer
@@ -14,6 +16,8 @@ from purser_cli.gateway import Refused
 from purser_common import settings
 from purser_common.identity import Caller, InternalTokens
 from purser_events.topics import CONSUMER_GROUPS
+
+T = TypeVar("T")
 
 SERVICES = {
     "gateway": "http://127.0.0.1:8600",
@@ -48,6 +52,7 @@ class Services:
 
     tokens: InternalTokens
     caller: Caller
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(timeout=120))
     failed: bool = False
 
     @classmethod
@@ -67,9 +72,7 @@ class Services:
         params = {key: value for key, value in query.items() if value is not None}
         headers = {"Authorization": f"Bearer {self.tokens.mint(service, self.caller)}"}
         try:
-            answer = httpx.request(
-                method, url, json=body, params=params, headers=headers, timeout=120
-            )
+            answer = self.http.request(method, url, json=body, params=params, headers=headers)
         except httpx.HTTPError as error:
             self.fail(f"{service}: no answer from {url}: {error}")
             return None
@@ -77,6 +80,11 @@ class Services:
             self.fail(f"{service}: {Refused(method, path, answer)}")
             return None
         return answer.json()
+
+    def each(self, names: Sequence[str], ask: Callable[[str], T]) -> Iterator[tuple[str, T]]:
+        """What `ask` finds at each service, in the order of the names; all are asked at once."""
+        with ThreadPoolExecutor(len(names)) as pool:
+            yield from zip(names, pool.map(ask, names), strict=True)
 
     def fail(self, why: str) -> None:
         """Tell what went wrong; the command goes on with the rest, and fails at its end."""

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from purser_common import kafka, settings
+from purser_common import settings
 from purser_events.topics import TOPICS
 
 app = typer.Typer(no_args_is_help=True, help="Topics: list them, or create those that are missing.")
@@ -31,6 +31,9 @@ def provision(
     replication: Annotated[int, typer.Option(envvar="KAFKA__REPLICATION")] = 3,
 ) -> None:
     """Create the topics and dead-letter topics that are missing; what exists stays as it is."""
+    # here, because loading Kafka's client takes as long as starting any other command
+    from purser_common import kafka
+
     config = settings.Kafka(
         bootstrap_servers=bootstrap_servers, partitions=partitions, replication=replication
     )
