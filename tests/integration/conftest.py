@@ -167,10 +167,13 @@ class Shop:
 
     def enable_buying(self) -> None:
         """Let licences be bought."""
+        self.change_reseller(buying_enabled=True)
+
+    def change_reseller(self, **fields: Any) -> None:
+        """Change fields of the reseller."""
         path = f"/v1/resellers/{self.reseller['id']}"
         etag = self.system.call("GET", path).headers["etag"]
-        body = {"buying_enabled": True}
-        self.reseller = self.system.call("PATCH", path, body, headers={"If-Match": etag}).json()
+        self.reseller = self.system.call("PATCH", path, fields, headers={"If-Match": etag}).json()
 
     def register_tenant(self) -> None:
         """Add the customer and its tenant."""

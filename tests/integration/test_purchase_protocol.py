@@ -140,6 +140,42 @@ async def test_an_order_placed_by_hand_with_our_number_is_flagged_as_a_second_on
     assert len(flagged["execution"]["evidence"]) == 2
 
 
+async def test_without_a_suffix_a_lost_order_is_found_by_what_it_says(
+    system: Any, shop: Any
+) -> None:
+    shop.change_reseller(po_suffix=False)
+    shop.order_at_the_panel(poNumber="PO-2", quantity=5)
+    shop.order_at_the_panel(poNumber="PO-1", quantity=6)
+    shop.fault(kind=EXECUTED, then={"kind": "reset"})
+    asked = system.call("POST", "/v1/license-change-requests", shop.want(po_number="PO-1")).json()
+    assert asked["po_number_sent"] == "PO-1"
+    done = await system.request(asked["id"], "completed", within=30)
+    (evidence,) = done["execution"]["evidence"]
+    sent = [
+        order
+        for order in system.journal(shop.customer["id"])
+        if (order["poNumber"], order["products"][0]["quantity"]) == ("PO-1", "5")
+    ]
+    assert [order["id"] for order in sent] == [evidence["order_id"]]
+    assert evidence["source"] == "fingerprint"
+
+
+async def test_without_a_suffix_two_orders_that_fit_are_a_persons_to_settle(
+    system: Any, shop: Any
+) -> None:
+    shop.change_reseller(po_suffix=False)
+    other = shop.order_at_the_panel(poNumber="PO-1", quantity=5)
+    shop.fault(kind=EXECUTED, then={"kind": "reset"})
+    asked = system.call("POST", "/v1/license-change-requests", shop.want(po_number="PO-1")).json()
+    found = await system.request(asked["id"], "needs_review", within=30)
+    assert found["execution"]["evidence"] == []
+    (sent,) = (order for order in shop.orders(asked) if order["id"] != other["id"])
+    linked = settle(system, asked, answer="link", order_id=sent["id"])
+    assert linked.status_code < 400, linked.text
+    done = await system.request(asked["id"], "completed", within=30)
+    assert [one["source"] for one in done["execution"]["evidence"]] == ["human"]
+
+
 async def test_giving_up_ends_the_request_and_frees_the_product(system: Any, shop: Any) -> None:
     request = await in_review(system, shop)
     taken = system.ask("POST", "/v1/license-change-requests", shop.want())

@@ -177,7 +177,7 @@ async def test_purchase_terms_tell_the_mapping_the_limits_and_the_price(
     terms = (await service.call("GET", path, peer="order", params=terms_of(premium))).json()
     assert terms["mapping"] == made
     assert terms["reseller"]["id"] == reseller["id"]
-    assert terms["po_suffix"] is True
+    assert terms["reseller"]["po_suffix"] is True
     assert terms["product"] == {
         "identity": premium,
         "name": "Microsoft 365 Business Premium",

@@ -98,6 +98,7 @@ async def test_adding_takes_a_verified_reseller_with_buying_off(
     assert answer.headers["purser-subject"] == f"reseller/{state['id']}"
     assert answer.headers["location"] == f"/v1/resellers/{state['id']}"
     assert state["buying_enabled"] is False
+    assert state["po_suffix"] is True
     assert state["marketplace_reseller_name"] == chosen["name"]
     seen = await service.call("GET", answer.headers["location"])
     assert (seen.json(), seen.headers["etag"]) == (state, '"1"')
@@ -209,11 +210,12 @@ async def test_a_post_without_an_idempotency_key_is_refused(service: Any) -> Non
     assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_required")
 
 
-async def test_buying_is_turned_on_by_a_purchaser_on_the_state_that_was_seen(
-    service: Any, sandbox: Any
+@pytest.mark.parametrize(("setting", "value"), [("buying_enabled", True), ("po_suffix", False)])
+async def test_how_is_bought_is_set_by_a_purchaser_on_the_state_that_was_seen(
+    service: Any, sandbox: Any, setting: str, value: bool
 ) -> None:
     reseller = await service.add(await sandbox.account())
-    path, body = f"/v1/resellers/{reseller['id']}", {"buying_enabled": True}
+    path, body = f"/v1/resellers/{reseller['id']}", {setting: value}
     without = await service.call("PATCH", path, json=body)
     assert without.status_code == 428
     refused = await service.call(
@@ -221,7 +223,7 @@ async def test_buying_is_turned_on_by_a_purchaser_on_the_state_that_was_seen(
     )
     assert refused.status_code == 403
     done = await service.call("PATCH", path, json=body, etag=reseller["etag"], roles=("purchaser",))
-    assert (done.status_code, done.json()["buying_enabled"]) == (200, True)
+    assert (done.status_code, done.json()[setting]) == (200, value)
     assert done.headers["etag"] == '"2"'
     stale = await service.call("PATCH", path, json=body, etag=reseller["etag"])
     assert stale.status_code == 412
@@ -229,7 +231,9 @@ async def test_buying_is_turned_on_by_a_purchaser_on_the_state_that_was_seen(
     assert (nothing.status_code, nothing.headers["etag"]) == (200, '"2"')
 
 
-@pytest.mark.parametrize("body", [{}, {"display_name": None}, {"display_name": " "}, {"id": "x"}])
+@pytest.mark.parametrize(
+    "body", [{}, {"display_name": None}, {"display_name": " "}, {"po_suffix": None}, {"id": "x"}]
+)
 async def test_a_patch_without_a_good_field_is_refused(
     service: Any, sandbox: Any, body: dict[str, Any]
 ) -> None:

@@ -19,6 +19,11 @@ class Reseller(Published):
     marketplace_reseller_name: str
     account_kind: str = Field(description="`parent`: sees resellers below it; `leaf`: itself only.")
     buying_enabled: bool = Field(description="False: nothing may be bought through this reseller.")
+    po_suffix: bool = Field(
+        default=True,
+        description="True: a mark of the request follows each purchase order number that is sent. "
+        "False: the number is sent as it was typed, and more orders need a person's look.",
+    )
     credentials_set_at: AwareDatetime
     added_at: AwareDatetime
     status: str = Field(default="active", description="`active` or `deleted`.")

@@ -72,7 +72,6 @@ class Resellers:
             minimum_quantity=sold["minimum_quantity"] if sold else 1,
             maximum_quantity=sold["maximum_quantity"] if sold else 1,
             unit_price=Money.model_validate(price) if price else None,
-            po_suffix=found["po_suffix"],
         )
 
     async def permission(self, reseller_id: str, cause: Cause) -> Permission:

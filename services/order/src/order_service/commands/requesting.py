@@ -285,7 +285,7 @@ def _state(
         sku_part_number=terms.mapping.sku_part_number if terms.mapping else None,
         quantity=want.quantity,
         po_number=want.po_number,
-        po_number_sent=rules.po_to_send(want.po_number, id, terms.po_suffix),
+        po_number_sent=rules.po_to_send(want.po_number, id, terms.reseller.po_suffix),
         comment=want.comment,
         origin="person",
         requested_by=caller.subject,

@@ -21,7 +21,6 @@ class Terms:
     minimum_quantity: int
     maximum_quantity: int
     unit_price: Money | None
-    po_suffix: bool
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,6 @@ class PurchaseTerms(BaseModel):
     reseller: Reseller
     mapping: LicenseMapping | None
     product: SoldProduct | None
-    po_suffix: bool = True
 
 
 def router(shelf: Shelf, hop: Hop, gate: Gate, sends: Sends) -> APIRouter:

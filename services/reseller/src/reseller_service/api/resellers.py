@@ -93,6 +93,10 @@ class ResellerPatch(BaseModel):
 
     display_name: DisplayName | None = None
     buying_enabled: bool | None = None
+    po_suffix: bool | None = Field(
+        default=None,
+        description="Whether a mark of the request follows each purchase order number that is sent.",
+    )
 
 
 class MarketplaceModule(BaseModel):
@@ -159,7 +163,7 @@ def _add_routes(routes: APIRouter, registry: Registry) -> None:
         response: Response,
         expected: int = if_match,
     ) -> Reseller:
-        """Rename the reseller, or turn buying on or off."""
+        """Rename the reseller, turn buying on or off, or the mark behind its order numbers."""
         edit = _edit(body)
         loaded = await commands.change_reseller(registry, id, edit, expected, caller, cause)
         return _answered(response, loaded)
@@ -258,7 +262,7 @@ def _edit(body: ResellerPatch) -> Edit:
             "name at least one field to change, with a value",
             errors=tuple(FieldError(f"/{name}", "give a value") for name in sorted(pointers)),
         )
-    return Edit(body.display_name, body.buying_enabled)
+    return Edit(body.display_name, body.buying_enabled, body.po_suffix)
 
 
 def _answered(response: Response, loaded: Loaded[Reseller]) -> Reseller:

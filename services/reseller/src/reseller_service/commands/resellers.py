@@ -86,6 +86,7 @@ class Edit:
 
     display_name: str | None
     buying_enabled: bool | None
+    po_suffix: bool | None
 
 
 async def verify_credentials(
@@ -140,19 +141,21 @@ async def add_reseller(
 async def change_reseller(
     registry: Registry, id: str, edit: Edit, expected: int, caller: Caller, cause: Cause
 ) -> Loaded[Reseller]:
-    """Rename a reseller, or turn buying on or off (R20).
+    """Rename a reseller, turn buying on or off (R20), or the mark behind its order numbers.
 
     Raises Forbidden, NotFound, Stale when it has changed since `expected`, Conflict for a taken name.
     """
     if edit.display_name is not None:
         caller.require("credential_admin")
-    if edit.buying_enabled is not None:
+    if edit.buying_enabled is not None or edit.po_suffix is not None:
         caller.require("purchaser")
     for _ in range(ATTEMPTS):
         loaded = await registry.resellers.load(id)
         if loaded.sequence != expected:
             raise Stale("the reseller has changed since; read it again and decide again")
-        state, facts = rules.reseller_changed(loaded.state, edit.display_name, edit.buying_enabled)
+        state, facts = rules.reseller_changed(
+            loaded.state, edit.display_name, edit.buying_enabled, edit.po_suffix
+        )
         if not facts:
             return loaded
         try:

@@ -125,7 +125,6 @@ class Permission(BaseModel):
     sending_allowed: bool
     reason: str | None
     retry_after_seconds: float | None
-    po_suffix: bool = True
 
 
 class _Expiring(Protocol):

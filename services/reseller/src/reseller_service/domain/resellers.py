@@ -195,16 +195,23 @@ def reseller_added(
 
 
 def reseller_changed(
-    reseller: Reseller, display_name: str | None, buying_enabled: bool | None
+    reseller: Reseller,
+    display_name: str | None,
+    buying_enabled: bool | None,
+    po_suffix: bool | None,
 ) -> tuple[Reseller, tuple[ResellerFact, ...]]:
     """The reseller with the named fields changed; what stays as it was makes no fact."""
     facts: list[ResellerFact] = []
-    if display_name is not None and display_name != reseller.display_name:
-        before, reseller = reseller, reseller.model_copy(update={"display_name": display_name})
-        change = Change(
-            pointer="/display_name", before=before.display_name, after=reseller.display_name
+    named = {"display_name": display_name, "po_suffix": po_suffix}
+    before = {name: getattr(reseller, name) for name in named}
+    update = {n: value for n, value in named.items() if value not in (None, before[n])}
+    if update:
+        reseller = reseller.model_copy(update=update)
+        changes = tuple(
+            Change(pointer=f"/{name}", before=before[name], after=value)
+            for name, value in update.items()
         )
-        facts.append(ResellerUpdated(state=reseller, changes=(change,)))
+        facts.append(ResellerUpdated(state=reseller, changes=changes))
     if buying_enabled is not None and buying_enabled != reseller.buying_enabled:
         reseller = reseller.model_copy(update={"buying_enabled": buying_enabled})
         change = Change(pointer="/buying_enabled", before=not buying_enabled, after=buying_enabled)
