@@ -133,11 +133,15 @@ async def test_an_order_placed_by_hand_with_our_number_is_flagged_as_a_second_on
     system: Any, shop: Any
 ) -> None:
     done = await shop.assert_bought_once(shop.buy())
-    shop.order_at_the_panel(poNumber=done["po_number_sent"], quantity=done["quantity"])
-    shop.fault(kind="execute_then", then={"kind": "reset"})
-    await shop.assert_bought_once(shop.buy(), within=30)
-    flagged = await system.request(done["id"], "duplicate_suspected", within=30)
-    assert len(flagged["execution"]["evidence"]) == 2
+    suspected = 'events_published_total{topic="order.duplicate-suspected"}'
+    with system.outside("order") as order:
+        before = metric(order, suspected)
+        shop.order_at_the_panel(poNumber=done["po_number_sent"], quantity=done["quantity"])
+        shop.fault(kind="execute_then", then={"kind": "reset"})
+        await shop.assert_bought_once(shop.buy(), within=30)
+        flagged = await system.request(done["id"], "duplicate_suspected", within=30)
+        assert len(flagged["execution"]["evidence"]) == 2
+        await eventually(lambda: metric(order, suspected) > before, within=20)
 
 
 async def test_without_a_suffix_a_lost_order_is_found_by_what_it_says(
