@@ -126,9 +126,26 @@ def test_an_order_that_says_something_else_is_not_alike(other: dict[str, Any]) -
     assert matching.by_likeness([waiting()], [order], HOUR) == []
 
 
-def test_a_request_with_an_own_number_is_never_guessed() -> None:
-    purchase = replace(waiting(), request=license_request())
-    assert matching.by_likeness([purchase], [seen()], HOUR) == []
+@pytest.mark.parametrize(
+    ("shown", "alike"),
+    [
+        (None, True),
+        ("", True),
+        ("PO-1", True),
+        ("PO-1-AA", True),
+        ("PO-1-AAAA", False),
+        ("PO-2", False),
+        ("PO-1-AAAAA", False),
+    ],
+)
+def test_an_own_number_may_have_been_cut_or_dropped(shown: str | None, alike: bool) -> None:
+    purchase = replace(waiting(), request=license_request(po_number_sent="PO-1-AAAA"))
+    order = seen(po_number=shown)
+    assert bool(matching.by_likeness([purchase], [order], HOUR)) is alike
+    other = waiting("7f1c7c0e-2d3b-5f4a-9c8d-0123456789ab")
+    twin = replace(other, request=license_request(id=other.id, po_number_sent="PO-1-BBBB"))
+    both = matching.by_likeness([purchase, twin], [order], HOUR)
+    assert both == ([(purchase, order)] if shown == "PO-1-AA" else [])
 
 
 def row(id: str, at: datetime | None = NOW - HOUR) -> Listed:

@@ -24,7 +24,8 @@ from purser_events.envelope import Envelope, envelop
 from purser_events.license import MarketplaceOrder
 from purser_events.tenant import Connection, Consent, Tenant, TenantConnected, TenantFact
 
-HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 CAUSE = Cause("service:order", "correlation-1")
 IDS = ("6f1c7c0e-2d3b-5f4a-9c8d-0123456789ab", "7f1c7c0e-2d3b-5f4a-9c8d-0123456789ab")
 CUSTOMER = "1000003"
@@ -44,6 +45,8 @@ class Account:
     read: list[str] = field(default_factory=list)
     unresolved_ids: set[str] = field(default_factory=set)
     meanwhile: Callable[[], Any] | None = None
+    ahead: timedelta = timedelta()
+    """How far business time, in which orders are dated, is ahead of real time."""
 
     async def order(self, reseller_id: str, order_id: str) -> Seen:
         """One order in detail."""
@@ -95,7 +98,7 @@ class Account:
             Pauses(verify=MINUTE, quarantine=30 * MINUTE, calm=15 * MINUTE, busy=2 * SECOND),
             MINUTE,
             lambda _: contextlib.nullcontext(),
-            lambda: self.now,
+            lambda: self.now + self.ahead,
             lambda: self.now,
         )
         await self.accounts.watch("r1", self.began - HOUR)
@@ -322,6 +325,19 @@ async def test_a_number_of_the_requests_own_links_its_order_and_no_renewal_of_it
     await account.sweep()
     assert await account.phase() == (rules.PLACED, ["2 reference"])
     assert await account.mirrored() == {"1", "3"}
+
+
+async def test_an_order_whose_number_was_cut_is_found_on_the_day_that_business_time_has(
+    account: Account,
+) -> None:
+    account.ahead = 30 * DAY
+    await account.connect()
+    given_up = await account.lost(po_number_sent="PO-1-AAAA")
+    await account.change(given_up.id, lambda p: (replace(p, phase=rules.CANCELLED), ()))
+    account.shows("1", 30 * DAY, po_number="PO-1-A")
+    await account.sweep()
+    assert await account.phase() == (rules.PLACED, ["1 fingerprint"])
+    assert await account.mirrored() == set()
 
 
 async def test_a_second_order_under_the_number_is_flagged(account: Account) -> None:

@@ -4,8 +4,9 @@ Writes are acknowledged by the majority and journaled. Nothing else imports eith
 their types and errors from here.
 """
 
+import contextlib
 import inspect
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -27,6 +28,7 @@ from pymongo.monitoring import (
 )
 
 from purser_common import settings
+from purser_common.errors import Unavailable
 
 __all__ = [
     "ASCENDING",
@@ -42,6 +44,7 @@ __all__ = [
     "ReturnDocument",
     "UpdateOne",
     "aggregate",
+    "away_is_unavailable",
     "close",
     "connect",
     "declare_indexes",
@@ -205,6 +208,17 @@ def is_away(error: BaseException) -> bool:
     return isinstance(error, ConnectionFailure | ExecutionTimeout | WaitQueueTimeoutError) or (
         isinstance(error, PyMongoError) and error.timeout
     )
+
+
+@contextlib.contextmanager
+def away_is_unavailable() -> Iterator[None]:
+    """Around what asks the server: a server that is away becomes Unavailable, which callers wait out."""
+    try:
+        yield
+    except PyMongoError as error:
+        if not is_away(error):
+            raise
+        raise Unavailable("the database is away", code="database_unavailable") from error
 
 
 def duplicated_index(error: DuplicateKeyError, indexes: Iterable[Index]) -> Index | None:

@@ -16,7 +16,14 @@ from prometheus_client import Counter, Gauge
 from purser_common import crash, logs, telemetry
 from purser_common.clock import Clock, real_now
 from purser_common.errors import Invalid, Unavailable, VersionConflict
-from purser_common.mongo import Collection, Document, Index, PyMongoError, ReturnDocument, is_away
+from purser_common.mongo import (
+    Collection,
+    Document,
+    Index,
+    PyMongoError,
+    ReturnDocument,
+    away_is_unavailable,
+)
 from purser_common.telemetry import Cause
 from purser_events.envelope import CONTENT_TYPE, TYPE_HEADER, Fact, envelop
 from purser_events.topics import BY_NAME
@@ -136,7 +143,7 @@ class Outbox:
             document["outbox_since"] = real_now()
         if request:
             document["request_digest"] = request.digest
-        with _AwayIsUnavailable():
+        with away_is_unavailable():
             await collection.insert_one(document)
         self._announce(collection, id, facts)
         return document
@@ -176,7 +183,7 @@ class Outbox:
 
         It bumps the version, so a save that has not seen it decides again.
         """
-        with _AwayIsUnavailable():
+        with away_is_unavailable():
             return await collection.find_one_and_update(
                 {"_id": id},
                 {"$push": {field: dict(evidence)}, "$inc": {"version": 1}},
@@ -201,7 +208,7 @@ class Outbox:
         if pushes:
             update["$push"] = pushes
         update["$inc"] = {"version": 1, "sequence": len(entries)}
-        with _AwayIsUnavailable():
+        with away_is_unavailable():
             return await collection.find_one_and_update(
                 filter, update, return_document=ReturnDocument.AFTER
             )
@@ -262,17 +269,6 @@ def _fields(state: Mapping[str, Any]) -> dict[str, Any]:
     if unset:
         update["$unset"] = unset
     return update
-
-
-class _AwayIsUnavailable:
-    """An absent MongoDB becomes 503: repeating the keyed call is safe."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        if isinstance(error, PyMongoError) and is_away(error):
-            raise Unavailable("the database is away", code="database_unavailable") from error
 
 
 class Sender(Protocol):

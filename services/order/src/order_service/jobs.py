@@ -86,7 +86,9 @@ class Flights:
     async def _flight(self, sending: Loaded[Purchase]) -> None:
         try:
             await self._fly(sending)
-        except Exception:  # noqa: BLE001  it stays SENDING; when its lease lapses the hop is asked
+        except Unavailable as error:  # it stays SENDING; when its lease lapses the hop is asked
+            _log.warning("send given up", request=sending.state.id, error=str(error))
+        except Exception:  # noqa: BLE001  as above
             _log.exception("send given up", request=sending.state.id)
         finally:
             self._room.release()

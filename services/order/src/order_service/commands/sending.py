@@ -217,11 +217,11 @@ async def record_answer(
 async def _announce(counter: Counter, before: Purchase, after: Purchase, cause: Cause) -> None:
     """Whoever goes on from here is told; what a crash leaves out, their own rounds find."""
     reseller_id = after.request.reseller_id
-    # whatever it came to, the account has room for the next one
-    await counter.accounts.queue(reseller_id, counter.real_now())
-    if after.phase == rules.READY and after.due_at is not None:
-        await counter.accounts.queue(reseller_id, after.due_at)
     with contextlib.suppress(Problem):
+        # whatever it came to, the account has room for the next one
+        await counter.accounts.queue(reseller_id, counter.real_now())
+        if after.phase == rules.READY and after.due_at is not None:
+            await counter.accounts.queue(reseller_id, after.due_at)
         if after.phase == rules.VERIFYING:
             # a sweep that failed meanwhile would keep the account for its whole lease
             await counter.accounts.watch(reseller_id, counter.real_now())

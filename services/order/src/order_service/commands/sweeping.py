@@ -78,7 +78,7 @@ async def sweep_next(post: Post) -> bool:
 async def _sweep(
     post: Post, last: Swept, connected: Mapping[str, Sequence[Tenant]], began: datetime
 ) -> bool:
-    reseller_id = last.reseller_id
+    reseller_id, dated = last.reseller_id, post.now()
     watched = [one.state for one in await post.requests.watched(reseller_id)]
     unsettled = any(purchase.phase in _OPEN for purchase in watched)
     control = await _control(post, reseller_id) if unsettled else None
@@ -90,7 +90,7 @@ async def _sweep(
     second = await post.marketplace.listed(reseller_id, since) if unsettled else first
     rows = {row.id: row for row in [*await _named(post, reseller_id, watched), *first, *second]}
     await _account_for(post, reseller_id, list(rows.values()), watched, connected)
-    absent = unsettled and matching.proves_absence(first, second, control, began)
+    absent = unsettled and matching.proves_absence(first, second, control, dated)
     return await _note_absence(post, reseller_id, began, absent)
 
 
@@ -132,41 +132,50 @@ async def _account_for(
     connected: Mapping[str, Sequence[Tenant]],
 ) -> None:
     ours = {*connected, *(p.request.marketplace_customer_id for p in watched), None}
+    late = _late(post)
     known = await post.orders.known([row.id for row in rows])
     unlinked: list[Seen] = []
+    settled: set[str | None] = set()
     for row in rows:
         if row.customer_id not in ours or await post.requests.by_order(row.id) is not None:
             continue
         waits = any(
             p.phase in _OPEN and p.request.marketplace_customer_id == row.customer_id
             for p in watched
-            if not p.po_names_one
+            if matching.in_time(p, row.ordered_at, late)
         )
         if known.get(row.id) == row.status and not waits:
             continue
         seen = await post.marketplace.order(reseller_id, row.id)
-        if not await _linked_by_po(post, reseller_id, seen):
+        request_id = await _linked_by_po(post, reseller_id, seen)
+        settled.add(request_id)
+        if request_id is None:
             unlinked.append(seen)
-    linked = await _link_alike(post, unlinked, watched)
+    linked = await _link_alike(post, unlinked, [p for p in watched if p.id not in settled])
     for seen in unlinked:
         if seen.order.id not in linked:
             await _mirror(post, reseller_id, seen, connected.get(seen.customer_id, []))
 
 
-async def _linked_by_po(post: Post, reseller_id: str, seen: Seen) -> bool:
-    """An order with a request's own PO number is its order; renewals inherit it and are not."""
+async def _linked_by_po(post: Post, reseller_id: str, seen: Seen) -> str | None:
+    """The request whose own PO number the order has; renewals inherit it and are nobody's."""
     found = seen.po_number and await post.requests.by_po(reseller_id, seen.po_number)
     if not found or not matching.is_of(found.state.request, seen):
-        return False
+        return None
     await _link(post, found, seen, "reference")
-    return True
+    return found.state.id
+
+
+def _late(post: Post) -> timedelta:
+    """How long after Send-By an order may be dated: orders are dated in business time."""
+    return post.pauses.quarantine + (post.now() - post.real_now())
 
 
 async def _link_alike(
     post: Post, unlinked: Sequence[Seen], watched: Sequence[Purchase]
 ) -> set[str]:
-    """Without an own PO number one request and one order may fit only each other."""
-    pairs = matching.by_likeness(watched, unlinked, post.pauses.quarantine)
+    """Where no PO number of its own shows, one request and one order may fit only each other."""
+    pairs = matching.by_likeness(watched, unlinked, _late(post))
     for purchase, seen in pairs:
         await _link(post, await post.requests.load(purchase.id), seen, "fingerprint")
     return {seen.order.id for _, seen in pairs}

@@ -48,12 +48,13 @@ def _is_line_of(request: LicenseChangeRequest, line: OrderedLine) -> bool:
 def by_likeness(
     waiting: Iterable[Purchase], unlinked: Sequence[Seen], late: timedelta
 ) -> list[tuple[Purchase, Seen]]:
-    """Pairs without a PO number of their own: one request and one order that fit only each other.
+    """Pairs that no PO number of their own shows: one request and one order that fit only each other.
 
-    Zero or several fitting orders are a person's to settle (rung 1 of reliability §b.5). `late` is how
-    long after Send-By an order may still be executed.
+    The number may have been sent as typed, or the marketplace may have cut or dropped it. Zero or
+    several fitting orders are a person's to settle (rung 1 of reliability §b.5). `late` is how long
+    after Send-By an order may still be executed.
     """
-    requests = [p for p in waiting if p.phase in _WITHOUT_ORDER and not p.po_names_one]
+    requests = [p for p in waiting if p.phase in _WITHOUT_ORDER]
     fits = [(p, s) for p in requests for s in unlinked if _may_be(p, s, late)]
     return [
         (purchase, seen)
@@ -63,14 +64,27 @@ def by_likeness(
     ]
 
 
-def _may_be(purchase: Purchase, seen: Seen, late: timedelta) -> bool:
-    if seen.po_number != purchase.request.po_number_sent or not is_of(purchase.request, seen):
-        return False
-    if seen.ordered_at is None:
-        return False
-    return any(
-        attempt.started_at - SKEW <= seen.ordered_at <= attempt.send_by + late + SKEW
+def in_time(purchase: Purchase, ordered_at: datetime | None, late: timedelta) -> bool:
+    """Whether an order of that time can be one of the request's attempts."""
+    return ordered_at is not None and any(
+        attempt.started_at - SKEW <= ordered_at <= attempt.send_by + late + SKEW
         for attempt in purchase.attempts
+    )
+
+
+def _may_be(purchase: Purchase, seen: Seen, late: timedelta) -> bool:
+    return (
+        _may_say(purchase, seen.po_number)
+        and is_of(purchase.request, seen)
+        and in_time(purchase, seen.ordered_at, late)
+    )
+
+
+def _may_say(purchase: Purchase, shown: str | None) -> bool:
+    sent = purchase.request.po_number_sent
+    # one's own in full is a reference: of an order that says something else, it is a renewal's
+    return (
+        shown != sent and sent.startswith(shown or "") if purchase.po_names_one else shown == sent
     )
 
 
@@ -79,6 +93,7 @@ def proves_absence(
 ) -> bool:
     """Whether two passes show everything there is: they agree, and both hold what must be there.
 
+    `began` is when the first pass was started, in business time, as orders are dated.
     Without a known order of the account nothing tells an empty account from an empty answer.
     """
     before, after = ({row.id for row in rows} for rows in (first, second))

@@ -12,6 +12,7 @@ from purser_common.mongo import (
     Index,
     ReturnDocument,
     UpdateOne,
+    away_is_unavailable,
 )
 
 ACCOUNTS = "accounts"
@@ -85,4 +86,5 @@ class Accounts:
 
     async def _set(self, reseller_id: str, change: dict[str, dict[str, object]]) -> None:
         new = {**change, "$setOnInsert": {"line_until": NEVER}}
-        await self._collection.bulk_write([UpdateOne({"_id": reseller_id}, new, upsert=True)])
+        with away_is_unavailable():
+            await self._collection.bulk_write([UpdateOne({"_id": reseller_id}, new, upsert=True)])

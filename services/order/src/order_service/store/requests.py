@@ -28,6 +28,7 @@ from purser_common.mongo import (
     Document,
     DuplicateKeyError,
     Index,
+    away_is_unavailable,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
@@ -63,8 +64,9 @@ class Requests:
         self._outbox = outbox
 
     async def find(self, id: str) -> Loaded[Purchase] | None:
-        """A request, or None."""
-        document = await self._collection.find_one({"_id": id})
+        """A request, or None. Raises Unavailable."""
+        with away_is_unavailable():
+            document = await self._collection.find_one({"_id": id})
         return _loaded(document) if document else None
 
     async def load(self, id: str) -> Loaded[Purchase]:
@@ -132,9 +134,10 @@ class Requests:
 
     async def extend(self, id: str, until: datetime) -> None:
         """Move the time at which the request is due, while it is."""
-        await self._collection.update_one(
-            {"_id": id, "due_at": {"$ne": None}}, {"$set": {"due_at": until}}
-        )
+        with away_is_unavailable():
+            await self._collection.update_one(
+                {"_id": id, "due_at": {"$ne": None}}, {"$set": {"due_at": until}}
+            )
 
     async def next_ready(self, reseller_id: str) -> Loaded[Purchase] | None:
         """The account's request that has waited longest and may be sent now."""

@@ -9,7 +9,7 @@ from purser_common.mongo import (
     Document,
     DuplicateKeyError,
     PyMongoError,
-    is_away,
+    away_is_unavailable,
 )
 from reseller_service.domain.sending import Attempt, Noted, Outcome
 
@@ -64,11 +64,8 @@ class Egress:
 
     async def _inserted(self, document: Document) -> bool:
         try:
-            await self._collection.insert_one(document)
+            with away_is_unavailable():
+                await self._collection.insert_one(document)
         except DuplicateKeyError:
             return False
-        except PyMongoError as error:
-            if is_away(error):
-                raise Unavailable("the database is away", code="database_unavailable") from error
-            raise
         return True
