@@ -43,7 +43,8 @@ class Accounts:
 
     async def extend(self, reseller_id: str, until: datetime) -> None:
         """Keep the account for a sweep that goes on, unless another is wanted at once."""
-        await self._postpone(reseller_id, until)
+        with away_is_unavailable():
+            await self._postpone(reseller_id, until)
 
     async def swept(self, swept: Swept, due_at: datetime) -> None:
         """Note a complete sweep; the next is then, unless one was wanted meanwhile."""
