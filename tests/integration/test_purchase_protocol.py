@@ -174,10 +174,16 @@ async def test_without_a_suffix_two_orders_that_fit_are_a_persons_to_settle(
     found = await system.request(asked["id"], "needs_review", within=30)
     assert found["execution"]["evidence"] == []
     (sent,) = (order for order in shop.orders(asked) if order["id"] != other["id"])
+
+    def of_others() -> set[str]:
+        return {one["id"] for one in system.get(f"/v1/tenants/{shop.tenant['id']}/orders")["items"]}
+
+    await eventually(lambda: of_others() == {other["id"], sent["id"]}, within=20)
     linked = settle(system, asked, answer="link", order_id=sent["id"])
     assert linked.status_code < 400, linked.text
     done = await system.request(asked["id"], "completed", within=30)
     assert [one["source"] for one in done["execution"]["evidence"]] == ["human"]
+    assert of_others() == {other["id"]}
 
 
 async def test_giving_up_ends_the_request_and_frees_the_product(system: Any, shop: Any) -> None:

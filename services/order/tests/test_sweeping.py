@@ -14,7 +14,8 @@ from order_service.commands.sweeping import Pauses, Post, sweep_next
 from order_service.domain import purchase as rules
 from order_service.domain import review
 from order_service.domain.offers import Listed, OrderedLine, Seen
-from order_service.domain.purchase import Purchase, Taken, Unknown
+from order_service.domain.purchase import Purchase, Refused, Taken, Unknown
+from order_service.views import Views
 from purser_common.clock import real_now
 from purser_common.errors import NotFound
 from purser_common.mongo import Database
@@ -39,6 +40,7 @@ class Account:
     accounts: store.Accounts
     orders: store.Orders
     connections: store.Connections
+    views: Views
     began: datetime = field(default_factory=real_now)
     now: datetime = field(default_factory=real_now)
     shown: list[Seen] = field(default_factory=list)
@@ -119,17 +121,21 @@ class Account:
         self.shown = [one for one in self.shown if one.order.id != id] + [seen]
         return seen
 
-    async def lost(self, id: str = IDS[0], **over: Any) -> Purchase:
+    async def lost(self, id: str = IDS[0], **over: Any) -> None:
         """A request was sent, without a suffix to its number, and its answer got lost."""
+        await self.sending(id, **over)
+        unknown = Unknown("reset", True)
+        await self.change(id, lambda p: rules.answered(p, unknown, self.began, SECOND))
+
+    async def sending(self, id: str = IDS[0], **over: Any) -> None:
+        """A request is being sent, without a suffix to its number."""
         wanted = license_request(id=id, **{"po_number_sent": "PO-1", **over})
         purchase, facts = rules.requested(wanted, "correlation-1", None, self.began)
         sent = rules.start_sending(
             purchase, self.began, self.began + 20 * SECOND, self.began + MINUTE
         )
-        unknown, _ = rules.answered(sent, Unknown("reset", True), self.began, SECOND)
         key = Request("user:requester", "POST", id, "digest")
-        await self.requests.insert(unknown, facts, CAUSE, key)
-        return unknown
+        await self.requests.insert(sent, facts, CAUSE, key)
 
     async def change(self, id: str, decide: Callable[[Purchase], rules.Decision]) -> None:
         loaded = await self.requests.load(id)
@@ -140,6 +146,11 @@ class Account:
         """The facts of tenants arrive that were connected when the test began."""
         names = tenants or ("t1",)
         await self.connections.keep([connected(one, customer, self.began) for one in names])
+
+    async def of_others(self) -> list[str]:
+        """What a tenant's list of orders shows that Purser did not place."""
+        page = await self.views.orders("t1", None, 50)
+        return sorted(order["id"] for order in page["items"])
 
     async def mirrored(self) -> set[str]:
         return set(await self.orders.known([seen.order.id for seen in self.shown]))
@@ -188,6 +199,7 @@ def account(database: Database, outbox: Outbox, requests: store.Requests) -> Acc
         store.Accounts(database),
         store.Orders(database, outbox),
         store.Connections(database),
+        Views(database),
     )
 
 
@@ -270,6 +282,22 @@ async def test_a_lost_order_is_found_by_what_it_says_when_its_number_is_a_person
     assert await account.mirrored() == set()
 
 
+@pytest.mark.parametrize("answer", [Taken, Refused])
+async def test_an_order_that_may_be_on_its_way_is_not_shown_as_not_ours_before_its_answer(
+    account: Account, answer: type
+) -> None:
+    await account.connect()
+    account.shows("9", po_number="another")
+    account.meanwhile = account.sending
+    order = account.shows("1").order
+    await account.sweep(2 * SECOND)
+    assert await account.of_others() == ["9"]
+    came = Taken(order) if answer is Taken else Refused(False, "no credit")
+    await account.change(IDS[0], lambda p: rules.answered(p, came, account.began, SECOND))
+    await account.sweep(15 * MINUTE)
+    assert await account.of_others() == (["9"] if answer is Taken else ["1", "9"])
+
+
 async def test_two_orders_that_fit_are_shown_and_left_to_a_person(account: Account) -> None:
     await account.lost()
     await account.connect()
@@ -312,6 +340,23 @@ async def test_an_order_that_was_mirrored_before_it_fitted_is_linked_all_the_sam
     await account.lost()
     await account.sweep(2 * SECOND)
     assert await account.phase() == (rules.PLACED, ["1 fingerprint"])
+    assert await account.of_others() == []
+
+
+async def test_an_order_that_a_person_linked_is_no_longer_shown_as_not_ours(
+    account: Account,
+) -> None:
+    await account.lost()
+    await account.connect()
+    account.shows("1")
+    other = account.shows("2").order
+    await account.sweep(2 * MINUTE)
+    assert await account.of_others() == ["1", "2"]
+    await account.change(
+        IDS[0], lambda p: review.link(p, other, "user:purchaser", "seen", account.now)
+    )
+    await account.sweep(3 * MINUTE)
+    assert await account.of_others() == ["1"]
 
 
 async def test_a_number_of_the_requests_own_links_its_order_and_no_renewal_of_it(
@@ -332,8 +377,8 @@ async def test_an_order_whose_number_was_cut_is_found_on_the_day_that_business_t
 ) -> None:
     account.ahead = 30 * DAY
     await account.connect()
-    given_up = await account.lost(po_number_sent="PO-1-AAAA")
-    await account.change(given_up.id, lambda p: (replace(p, phase=rules.CANCELLED), ()))
+    await account.lost(po_number_sent="PO-1-AAAA")
+    await account.change(IDS[0], lambda p: (replace(p, phase=rules.CANCELLED), ()))
     account.shows("1", 30 * DAY, po_number="PO-1-A")
     await account.sweep()
     assert await account.phase() == (rules.PLACED, ["1 fingerprint"])

@@ -48,6 +48,8 @@ async def settle_review(
         except VersionConflict:
             continue
         crash.point("order.review.decided")
+        if settlement.answer == "link" and settlement.order_id is not None:
+            await post.orders.linked(settlement.order_id)
         if purchase.phase == READY:
             await post.accounts.queue(state.reseller_id, post.real_now())
         return saved

@@ -89,7 +89,7 @@ async def _sweep(
     crash.point("order.sweep.listed")
     second = await post.marketplace.listed(reseller_id, since) if unsettled else first
     rows = {row.id: row for row in [*await _named(post, reseller_id, watched), *first, *second]}
-    await _account_for(post, reseller_id, list(rows.values()), watched, connected)
+    await _account_for(post, reseller_id, list(rows.values()), connected)
     absent = unsettled and matching.proves_absence(first, second, control, dated)
     return await _note_absence(post, reseller_id, began, absent)
 
@@ -128,16 +128,21 @@ async def _account_for(
     post: Post,
     reseller_id: str,
     rows: Sequence[Listed],
-    watched: Sequence[Purchase],
     connected: Mapping[str, Sequence[Tenant]],
 ) -> None:
+    # read after the listings: whose order is in them is by now being sent, or has it
+    watched = [one.state for one in await post.requests.watched(reseller_id)]
     ours = {*connected, *(p.request.marketplace_customer_id for p in watched), None}
     late = _late(post)
     known = await post.orders.known([row.id for row in rows])
     unlinked: list[Seen] = []
     settled: set[str | None] = set()
     for row in rows:
-        if row.customer_id not in ours or await post.requests.by_order(row.id) is not None:
+        if row.customer_id not in ours:
+            continue
+        if await post.requests.by_order(row.id) is not None:
+            if row.id in known:
+                await post.orders.linked(row.id)
             continue
         waits = any(
             p.phase in _OPEN and p.request.marketplace_customer_id == row.customer_id
@@ -153,7 +158,8 @@ async def _account_for(
             unlinked.append(seen)
     linked = await _link_alike(post, unlinked, [p for p in watched if p.id not in settled])
     for seen in unlinked:
-        if seen.order.id not in linked:
+        on_its_way = matching.on_its_way(watched, seen, late)
+        if seen.order.id not in linked and not on_its_way:
             await _mirror(post, reseller_id, seen, connected.get(seen.customer_id, []))
 
 
@@ -191,6 +197,7 @@ async def _link(post: Post, found: Loaded[Purchase], seen: Seen, source: str) ->
             with continued("order.link", before.traceparent):
                 await post.requests.save(found, after, facts, cause_of(before))
             crash.point("order.sweep.linked")
+            await post.orders.linked(seen.order.id)
             await _resolved(post, before)
             return
         except VersionConflict:

@@ -13,6 +13,7 @@ from order_service.domain.purchase import (
     CHANGE_QUANTITY,
     NEEDS_REVIEW,
     ORDER_TYPES,
+    SENDING,
     VERIFYING,
     Purchase,
 )
@@ -62,6 +63,11 @@ def by_likeness(
         if [p.id for p, s in fits if s is seen] == [purchase.id]
         and [s.order.id for p, s in fits if p is purchase] == [seen.order.id]
     ]
+
+
+def on_its_way(watched: Iterable[Purchase], seen: Seen, late: timedelta) -> bool:
+    """Whether an order may be the one that a request is just sending: its answer will tell."""
+    return any(p.phase == SENDING and _may_be(p, seen, late) for p in watched)
 
 
 def in_time(purchase: Purchase, ordered_at: datetime | None, late: timedelta) -> bool:

@@ -56,6 +56,12 @@ class Orders:
         elif {**document["state"], "observed_at": None} != {**state, "observed_at": None}:
             await self._outbox.save(self._collection, Stamp.of(document), fields, facts, cause)
 
+    async def linked(self, order_id: str) -> None:
+        """It proved to be a request's own: the tenant's list of other orders shows it no more."""
+        await self._collection.update_one(
+            {"_id": order_id}, {"$unset": {"tenant_id": ""}, "$inc": {"version": 1}}
+        )
+
     async def newest(self, reseller_id: str) -> tuple[datetime, Control] | None:
         """The account's mirrored order that was made last, and when."""
         document = await self._collection.find_one(
