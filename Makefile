@@ -10,6 +10,7 @@ PYTEST ?=
 CELLS ?=
 PROFILE ?= standard
 SEED ?=
+BUG ?=
 MAKE_STARTED ?= $(shell date +%s)
 export MAKE_STARTED := $(MAKE_STARTED)
 
@@ -44,9 +45,9 @@ crash: ## crash every process at every named point, 10 times in each way; CELLS=
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
 	@$(CRASHES) $(CELLS)
 
-chaos: ## buy under every fault, then judge; PROFILE=short|standard|soak|outages|planted, SEED=number
+chaos: ## buy under every fault, then judge; PROFILE=short|standard|soak|outages|planted (BUG=names), SEED=number
 	@$(PARALLEL) .venv/dev.stamp .tools/servers
-	@PYTHONPATH=tests:deploy/local $(BIN)/python -m chaos --profile $(PROFILE) $(SEED:%=--seed %)
+	@PYTHONPATH=tests:deploy/local $(BIN)/python -m chaos --profile $(PROFILE) $(SEED:%=--seed %) $(BUG:%=--bug %)
 
 check: ## everything else that CI holds: style, types, generated files, sends crashed once, a short chaos run
 	@$(PARALLEL) .venv/dev.stamp .tools/servers

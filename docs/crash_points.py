@@ -65,6 +65,9 @@ reseller.send.cleared | reseller: purchase | completed
 reseller.send.noted | reseller: purchase | needs_review, stop: completed
     the attempt is noted, nothing has left | attempt without outcome | review item
     nobody can tell it from the next point: VERIFYING, absent, a person decides
+reseller.send.leaving | reseller: purchase | needs_review, stop: completed
+    the order is about to leave, its Send-By is not over | attempt without outcome | review item
+    as before; who is stopped here for longer is ended by the fence before it could send
 reseller.send.left | reseller: purchase | completed
     the order has left for the marketplace, no answer yet | attempt without outcome | delay
     VERIFYING, the listing shows the order by its PO

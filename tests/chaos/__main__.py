@@ -1,6 +1,8 @@
 """`make chaos`: run a profile under a seed; exit code 1 when something was violated.
 
-`standard` is followed by the outages; `short`, `soak` and `outages` are one run each.
+`standard` is followed by the outages; `short`, `soak` and `outages` are one run each. `planted` shows that
+the checker has teeth: a small run for each bug of `chaos.planted.bugs` (or those named with `--bug`), which
+must be caught, and one without a bug for each course of faults, which must hold.
 """
 
 import argparse
@@ -13,17 +15,20 @@ from pathlib import Path
 
 from chaos.calm import Calm
 from chaos.checker import check
+from chaos.planted.bugs import BUGS
+from chaos.planted.hunt import Hunt
 from chaos.profiles import PROFILES
 from chaos.report import told
 from chaos.run import Run
 
-OUTAGES = "outages"
+OUTAGES, PLANTED = "outages", "planted"
 
 
 def main() -> int:
     """Run, report, judge."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", choices=[*PROFILES, OUTAGES], default="standard")
+    parser.add_argument("--profile", choices=[*PROFILES, OUTAGES, PLANTED], default="standard")
+    parser.add_argument("--bug", action="append", choices=BUGS, help="of `planted`; default: all")
     parser.add_argument("--seed", type=int, help="repeats a run's faults; default: drawn")
     parser.add_argument(
         "--directory", type=Path, help="for the evidence; default: a new one, kept if needed"
@@ -31,6 +36,8 @@ def main() -> int:
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     directory = options.directory or Path(tempfile.mkdtemp(prefix=f"purser-chaos-{seed}-"))
+    if options.profile == PLANTED:
+        return 0 if Hunt(options.bug or list(BUGS), seed, directory, say).go() else 1
     good = True
     if options.profile != OUTAGES:
         good = _chaos(options.profile, seed, directory / "chaos")

@@ -16,6 +16,8 @@ REPEATED = 0.08
 CHANGED = 0.25
 """Share of bought subscriptions whose number of seats is changed afterwards."""
 
+AGAIN_WITHIN = 6.0
+"""Seconds after which somebody impatient asks again, at most."""
 LOOKS = 5
 """How often somebody looks for what was bought before the change is left for another day."""
 
@@ -48,6 +50,8 @@ class Driver:
     purchases: int
     outstanding: int
     seconds: float
+    impatient: float
+    """Share of purchases that somebody asks for again while they are open."""
     bought: list[Bought] = field(default_factory=list)
     unknown: int = 0
     """Purchases that never got a definite answer within the patience of their client."""
@@ -172,7 +176,19 @@ class Driver:
             await self.gateway.once(kind, "POST", REQUESTS, want, caller, key)
         bought = Bought(answer.json()["id"], kind, asked)
         self.bought.append(bought)
-        return await self._follow(bought)
+        if kind != "purchase" or chance.random() >= self.impatient:
+            return await self._follow(bought)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._again(bought, want, chance))
+            followed = group.create_task(self._follow(bought))
+        return followed.result()
+
+    async def _again(self, bought: Bought, want: Json, chance: random.Random) -> None:
+        """Somebody else asks for the same, while it is open: meant to be refused, else it is followed."""
+        await asyncio.sleep(chance.uniform(0.5, AGAIN_WITHIN))
+        if bought.status in OPEN:
+            again = {**want, "po_number": f"{want['po_number']}-A"}
+            await self._asked("purchase again", again, chance)
 
     async def _follow(self, bought: Bought) -> Json:
         """Look until the request is at its end, with growing pauses."""
@@ -189,7 +205,7 @@ class Driver:
     @property
     def purchases_made(self) -> int:
         """How many purchases were accepted."""
-        return sum(one.kind == "purchase" for one in self.bought)
+        return sum(one.kind.startswith("purchase") for one in self.bought)
 
     @property
     def open(self) -> list[str]:

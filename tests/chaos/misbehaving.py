@@ -1,13 +1,14 @@
 """Faults of the marketplace, planted at the sandbox; one counts when it has hit a call."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
 from chaos.market import Account, Market
-from chaos.modes import MODES
+from chaos.modes import MODES, Draw
 from chaos.struck import Struck
 from chaos.system import Sandbox
 
@@ -20,13 +21,14 @@ class Misbehaving:
     market: Market
     struck: Struck
     chance: random.Random
+    modes: Sequence[tuple[str, Draw]] = MODES
     planted: dict[str, str] = field(default_factory=dict)
     """What has not struck yet: the fault's id → its mode."""
 
     async def strike(self) -> None:
         """Plant a fault."""
         account: Account = self.chance.choice(self.market.accounts)
-        mode, draw = self.chance.choice(MODES)
+        mode, draw = self.chance.choice(self.modes)
         fault = draw(self.chance, account.cautious) | {"login_id": account.login_id}
         if fault["route"] == "POST /token":
             await self._expire(account)

@@ -14,7 +14,8 @@ ORDERS = "POST /orders"
 HTML_504: Fault = {"kind": "status", "status": 504, "family": "html"}
 
 
-def _executed(name: str, then: Fault) -> tuple[str, Draw]:
+def executed(name: str, then: Fault) -> tuple[str, Draw]:
+    """The order is executed, the answer is something else."""
     return f"executed, then {name}", lambda _, __: {
         "route": ORDERS,
         "kind": "execute_then",
@@ -47,42 +48,43 @@ def _cut_po(chance: random.Random, _: bool) -> Fault:
     return {"route": ORDERS, "kind": "po_cut", "length": chance.choice((0, 8, 12))}
 
 
-def _fixed(**fault: Any) -> Draw:
+def fixed(**fault: Any) -> Draw:
+    """The same fault each time."""
     return lambda _, __: dict(fault)
 
 
 MODES: Sequence[tuple[str, Draw]] = (
     ("executed, then answered late", _slow_answer),
-    _executed("hang", {"kind": "hang"}),
-    _executed("reset", {"kind": "reset"}),
-    _executed("reset in the answer", {"kind": "reset", "mid_body": True}),
-    _executed("500", {"kind": "status", "status": 500}),
-    _executed("504 html", HTML_504),
-    _executed("bad json", {"kind": "bad_json"}),
-    _executed("no id", {"kind": "no_id"}),
-    _executed("conflict naming it", {"kind": "conflict"}),
-    ("not executed, conflict naming another", _fixed(route=ORDERS, kind="conflict")),
-    ("not executed, 500", _fixed(route=ORDERS, kind="status", status=500)),
-    ("not executed, 504 html", _fixed(route=ORDERS, **HTML_504)),
-    ("not executed, timeout", _fixed(route=ORDERS, kind="hang")),
+    executed("hang", {"kind": "hang"}),
+    executed("reset", {"kind": "reset"}),
+    executed("reset in the answer", {"kind": "reset", "mid_body": True}),
+    executed("500", {"kind": "status", "status": 500}),
+    executed("504 html", HTML_504),
+    executed("bad json", {"kind": "bad_json"}),
+    executed("no id", {"kind": "no_id"}),
+    executed("conflict naming it", {"kind": "conflict"}),
+    ("not executed, conflict naming another", fixed(route=ORDERS, kind="conflict")),
+    ("not executed, 500", fixed(route=ORDERS, kind="status", status=500)),
+    ("not executed, 504 html", fixed(route=ORDERS, **HTML_504)),
+    ("not executed, timeout", fixed(route=ORDERS, kind="hang")),
     ("executed late", _late),
     ("executed late", _late),
-    ("refused with 400", _fixed(route=ORDERS, kind="status", status=400, message="Not orderable.")),
-    ("429", _fixed(route=ORDERS, kind="rate_limit")),
-    ("429 with Retry-After", _fixed(route=ORDERS, kind="rate_limit", retry_after=1)),
-    ("429 while listing", _fixed(route="GET /orders", kind="rate_limit", retry_after=1)),
-    ("redirect", _fixed(route=ORDERS, kind="redirect")),
+    ("refused with 400", fixed(route=ORDERS, kind="status", status=400, message="Not orderable.")),
+    ("429", fixed(route=ORDERS, kind="rate_limit")),
+    ("429 with Retry-After", fixed(route=ORDERS, kind="rate_limit", retry_after=1)),
+    ("429 while listing", fixed(route="GET /orders", kind="rate_limit", retry_after=1)),
+    ("redirect", fixed(route=ORDERS, kind="redirect")),
     ("list lag", _list_lag),
     ("list lag", _list_lag),
-    ("list empty", _fixed(route="GET /orders", kind="empty_list")),
-    ("list without a page", _fixed(route="GET /orders", kind="missing_page")),
+    ("list empty", fixed(route="GET /orders", kind="empty_list")),
+    ("list without a page", fixed(route="GET /orders", kind="missing_page")),
     ("list stale", _stale),
     ("list stale", _stale),
-    ("order goes backwards", _fixed(route="GET /orders/{id}", kind="backwards")),
+    ("order goes backwards", fixed(route="GET /orders/{id}", kind="backwards")),
     ("purchase order number cut", _cut_po),
-    ("order ends in error", _fixed(route=ORDERS, kind="order_error")),
-    ("listing fails", _fixed(route="GET /orders", kind="status", status=500)),
-    ("detail fails", _fixed(route="GET /orders/{id}", kind="status", status=502, family="html")),
-    ("subscription fails", _fixed(route="GET /subscriptions/{id}", kind="status", status=500)),
-    ("no token", _fixed(route="POST /token", kind="status", status=503)),
+    ("order ends in error", fixed(route=ORDERS, kind="order_error")),
+    ("listing fails", fixed(route="GET /orders", kind="status", status=500)),
+    ("detail fails", fixed(route="GET /orders/{id}", kind="status", status=502, family="html")),
+    ("subscription fails", fixed(route="GET /subscriptions/{id}", kind="status", status=500)),
+    ("no token", fixed(route="POST /token", kind="status", status=503)),
 )

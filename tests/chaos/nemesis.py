@@ -17,7 +17,10 @@ Strike = Callable[[], Awaitable[None]]
 
 @dataclass
 class Nemesis:
-    """Strikes until told to end; `seconds` is the time in which `faults` are meant to happen."""
+    """Strikes until told to end; `seconds` is the time in which `faults` are meant to happen.
+
+    `deck` draws the faults, in the order in which they happen; it may have an end.
+    """
 
     seed: int
     struck: Struck
@@ -28,49 +31,54 @@ class Nemesis:
     poison: Poison
     faults: int
     seconds: float
+    deck: "Deck"
 
     def __post_init__(self) -> None:
-        self._chance = random.Random(f"{self.seed}/nemesis")  # noqa: S311
+        self.chance = random.Random(f"{self.seed}/nemesis")  # noqa: S311
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Strike until the ending is set, then undo what still goes on."""
         pause = self.seconds / self.faults
-        for strike in self._deck():
+        for strike in self.deck(self):
             if self.struck.ending.is_set():
                 break
             task = asyncio.create_task(_awaited(strike))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-            await self.struck.lasting(pause * self._chance.uniform(0.4, 1.4))
+            await self.struck.lasting(pause * self.chance.uniform(0.4, 1.4))
             _raise_what_failed(task)
         await asyncio.gather(*self._running)
         await self.misbehaving.heal()
 
-    def _deck(self) -> Iterator[Strike]:
-        """Without end: of every 40 faults, one restart of each server and a few of everything."""
-        processes = self.processes
-        seldom: list[Strike] = [
-            lambda: processes.restart("sandbox"),
-            processes.rebalance,
-            self.misbehaving.expire_tokens,
-        ]
-        while True:
-            for rare in self._chance.sample(seldom, len(seldom)):
-                deck: list[Strike] = [
-                    *[self.misbehaving.strike] * 24,
-                    *[self.breaking.strike] * 5,
-                    *[processes.kill] * 2,
-                    processes.terminate,
-                    *[processes.freeze] * 2,
-                    lambda: processes.restart("kafka"),
-                    lambda: processes.restart("mongo"),
-                    self.portal.order,
-                    self.portal.pass_time,
-                    self.poison.inject,
-                    rare,
-                ]
-                yield from self._chance.sample(deck, len(deck))
+
+Deck = Callable[[Nemesis], Iterator[Strike]]
+
+
+def everything(nemesis: Nemesis) -> Iterator[Strike]:
+    """Without end: of every 40 faults, one restart of each server and a few of everything."""
+    processes = nemesis.processes
+    seldom: list[Strike] = [
+        lambda: processes.restart("sandbox"),
+        processes.rebalance,
+        nemesis.misbehaving.expire_tokens,
+    ]
+    while True:
+        for rare in nemesis.chance.sample(seldom, len(seldom)):
+            deck: list[Strike] = [
+                *[nemesis.misbehaving.strike] * 24,
+                *[nemesis.breaking.strike] * 5,
+                *[processes.kill] * 2,
+                processes.terminate,
+                *[processes.freeze] * 2,
+                lambda: processes.restart("kafka"),
+                lambda: processes.restart("mongo"),
+                nemesis.portal.order,
+                nemesis.portal.pass_time,
+                nemesis.poison.inject,
+                rare,
+            ]
+            yield from nemesis.chance.sample(deck, len(deck))
 
 
 async def _awaited(strike: Strike) -> None:

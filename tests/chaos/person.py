@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from chaos.market import Market
 from chaos.system import Gateway, Json, Sandbox, code_of, new_key
 
-PATIENCE = 30.0
-"""Seconds that an order may stay absent before a person who may not send it again gives up."""
 EVERY = 1.5
 
 
@@ -21,6 +19,8 @@ class Person:
     gateway: Gateway
     sandbox: Sandbox
     market: Market
+    patience: float
+    """Seconds that an order may stay absent before a person who may not send it again gives up."""
     settled: dict[str, int] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
 
@@ -46,7 +46,7 @@ class Person:
             await self._answer(item, answer="link", order_id=shown[0])
             return
         waited = time.monotonic() - since
-        if waited > 3 * PATIENCE or (account.cautious and waited > PATIENCE):
+        if waited > 3 * self.patience or (account.cautious and waited > self.patience):
             await self._answer(item, answer="give_up")
         elif not account.cautious:
             await self._answer(item, answer="not_placed")

@@ -82,13 +82,14 @@ class Processes:
             os.kill(pid, how)
             self.struck.count(f"{how.name} {program}", program, pid=pid)
             with self.struck.outage(program):
-                if await asyncio.to_thread(self._back, program, pid, began + READY_WITHIN):
+                if await asyncio.to_thread(self.await_back, program, pid):
                     self.recoveries.append((how.name, program, time.monotonic() - began))
         finally:
             self._busy.discard(program)
 
-    def _back(self, program: str, gone: int, deadline: float) -> bool:
-        """Wait until another process of the program is ready."""
+    def await_back(self, program: str, gone: int) -> bool:
+        """Wait until another process of the program is ready; False when none is for too long."""
+        deadline = time.monotonic() + READY_WITHIN
         while time.monotonic() < deadline:
             if self.stack.pid(program) not in (0, gone) and self.stack.is_ready(program):
                 return True

@@ -1,6 +1,7 @@
 """How long and how hard a run is, and the scaled times that are in force meanwhile."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 SEND_WITHIN: Final = 4.0
@@ -54,6 +55,14 @@ class Profile:
     pace_minutes: float
     """In how many minutes purchases and faults would be made if nothing held them up."""
     quiesce_seconds: float = 120.0
+    rest_seconds: float = 0.0
+    """How long the system rests at least before it can be quiet: what is on its way still arrives."""
+    impatient: float = 0.05
+    """Share of purchases that somebody asks for again while they are open."""
+    patience: float = 30.0
+    """Seconds that an order may stay absent before a person who may not send it again gives up."""
+    times: Mapping[str, str] = field(default_factory=dict)
+    """Settings that are other than in `TIMES`."""
 
 
 PROFILES: Final = {

@@ -19,7 +19,7 @@ def told(run: Run) -> str:
 def _lines(run: Run) -> Iterator[str]:
     driver, struck, figures = run.driver, run.struck, run.figures
     yield f"profile {run.profile.name}, seed {run.seed}, evidence in {run.directory}"
-    for kind in ("purchase", "change"):
+    for kind in ("purchase", "purchase again", "change"):
         ends = Counter(one.status for one in driver.bought if one.kind == kind)
         yield f"{kind}s accepted {ends.total()}: {_counts(ends)}"
     yield f"refused {_counts(driver.refused)}, never answered {driver.unknown}"

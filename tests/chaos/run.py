@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from crash.armory import Armory
 
 from chaos import evidence
 from chaos.breaking import Breaking
 from chaos.driver import Driver
 from chaos.market import Market
 from chaos.misbehaving import Misbehaving
-from chaos.nemesis import Nemesis
+from chaos.modes import MODES, Draw
+from chaos.nemesis import Deck, Nemesis, everything
 from chaos.person import Person
 from chaos.poison import Poison
 from chaos.portal import BY_HAND, Portal
@@ -43,23 +46,36 @@ class Figures:
 
 @dataclass
 class Run:
-    """A profile under a seed, with its evidence in `directory`."""
+    """A profile under a seed, with its evidence in `directory`.
+
+    `deck` and `modes` are the faults that it draws, `own` settings of single services, and `armory` is
+    there where faults happen at crash points.
+    """
 
     profile: Profile
     seed: int
     directory: Path
     say: Callable[[str], None] = print
+    deck: Deck = everything
+    modes: Sequence[tuple[str, Draw]] = MODES
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    armory: Armory | None = None
     figures: Figures = field(default_factory=Figures)
 
     async def go(self) -> None:
         """Run and collect. Raises StackError when the system does not come up."""
         self.figures.started = now()
-        async with running(self.directory, TIMES) as scene:
+        points = self.armory.environment if self.armory else {}
+        async with running(self.directory, {**self._times, **points}, self.own) as scene:
             await self._prepare(scene)
             await self._chaos()
             await self._quiesce()
             await self._collect()
         evidence.copy_logs(self.directory / "home", self.directory / "logs")
+
+    @property
+    def _times(self) -> dict[str, str]:
+        return {**TIMES, **self.profile.times}
 
     async def _prepare(self, scene: Scene) -> None:
         began = time.monotonic()
@@ -71,10 +87,15 @@ class Run:
         await self.market.limit(last, round(CAPPED * profile.purchases / profile.accounts))
         seconds = profile.pace_minutes * 60
         self.driver = Driver(
-            scene.gateway, self.market, profile.purchases, profile.outstanding, seconds
+            scene.gateway,
+            self.market,
+            profile.purchases,
+            profile.outstanding,
+            seconds,
+            profile.impatient,
         )
         self.nemesis = self._nemesis(scene, seconds)
-        self.person = Person(scene.gateway, scene.sandbox, self.market)
+        self.person = Person(scene.gateway, scene.sandbox, self.market, profile.patience)
         await self.driver.buy_monthly()
         self.figures.memory_before = await asyncio.to_thread(scene.stack.memory)
         self.figures.prepared_seconds = time.monotonic() - began
@@ -94,11 +115,12 @@ class Run:
             struck,
             Processes(scene.stack, struck, chance("processes")),
             Breaking(scene.wiring.links, struck, chance("links")),
-            Misbehaving(sandbox, market, struck, chance("modes")),
+            Misbehaving(sandbox, market, struck, chance("modes"), self.modes),
             Portal(sandbox, market, struck, chance("portal")),
             Poison(scene.stack.kafka, market, struck, chance("poison")),
             self.profile.faults,
             seconds,
+            self.deck,
         )
 
     async def _chaos(self) -> None:
@@ -143,6 +165,8 @@ class Run:
         await self.driver.open_monthly()
         while not quiet and time.monotonic() < deadline:
             await asyncio.sleep(1)
+            if time.monotonic() - began < self.profile.rest_seconds:
+                continue
             quiet = self.driving.done() and await evidence.is_quiet(self.scene.stack)
         if quiet:
             self.figures.quiesced_seconds = time.monotonic() - began
@@ -170,7 +194,7 @@ class Run:
             "profile": self.profile.name,
             "started": self.figures.started,
             "ended": self.figures.ended,
-            "settings": TIMES,
+            "settings": self._times,
             "accounts": [account.shown() for account in self.market.accounts],
             "outages": self.struck.outages,
             "poison": evidence.that_arrived(self.nemesis.poison.injected, self.directory),

@@ -34,15 +34,21 @@ class Scene:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path, environment: Mapping[str, str]) -> AsyncIterator[Scene]:
+async def running(
+    directory: Path,
+    environment: Mapping[str, str],
+    own: Mapping[str, Mapping[str, str]] | None = None,
+) -> AsyncIterator[Scene]:
     """Start a stack; afterwards everything that was started ends. Raises StackError.
 
-    The directory is there already and gets the files of the run.
+    The directory is there already and gets the files of the run. `own` are settings of single services.
     """
     ports = Ports.free()
     wiring = Wiring(ports)
     await wiring.open()
-    stack = Stack(directory / "home", ports, environment, own=wiring.settings(), doors=wiring.doors)
+    stack = Stack(
+        directory / "home", ports, environment, own=wiring.settings(own or {}), doors=wiring.doors
+    )
     try:
         await asyncio.to_thread(stack.up)
         scene = Scene(directory, stack, wiring)

@@ -1,6 +1,7 @@
 """Which links there are between the programs of a stack, and the settings that lead through them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,9 +53,11 @@ class Wiring:
         self.links[link.name] = link
         return link
 
-    def settings(self) -> dict[str, dict[str, str]]:
-        """For each service, where it finds the others."""
-        return {service: self._settings_of(service) for service in SERVICES}
+    def settings(self, own: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
+        """For each service, where it finds the others, and what it alone is told besides."""
+        return {
+            service: {**self._settings_of(service), **own.get(service, {})} for service in SERVICES
+        }
 
     def _settings_of(self, service: str) -> dict[str, str]:
         found = {

@@ -1,4 +1,4 @@
-"""A second worker of the order service: what one leaves behind while it stands still, the other takes over."""
+"""A second process of a service: what one leaves behind while it stands still, the other takes over."""
 
 import os
 import subprocess
@@ -12,13 +12,15 @@ from purser_common.testing import free_port
 
 
 class SecondWorker:
-    """Jobs and sweeper of the order service in one more process, beside the supervised one."""
+    """One more process of a service, told what the supervised one is; with the role `worker` it has no
+    doors. `port` is where it listens."""
 
-    def __init__(self, stack: Stack) -> None:
-        self._log = stack.home / "logs" / "order-2.log"
-        self._port = free_port()
-        own = {"ROLE": "worker", "INSTANCE": "local-2", "HTTP__PORT": str(self._port)}
-        self._environment = _environment(stack.pid("order")) | own
+    def __init__(self, stack: Stack, service: str = "order", role: str = "worker") -> None:
+        self._module = f"{service.replace('-', '_')}_service.main"
+        self._log = stack.home / "logs" / f"{service}-2.log"
+        self.port = free_port()
+        own = {"ROLE": role, "INSTANCE": "local-2", "HTTP__PORT": str(self.port)}
+        self._environment = _environment(stack.pid(service)) | own
         self.pid = 0
         self.start()
 
@@ -27,7 +29,7 @@ class SecondWorker:
         self.close()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "order_service.main"],
+                [sys.executable, "-m", self._module],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -38,7 +40,7 @@ class SecondWorker:
     def is_ready(self) -> bool:
         """Whether it says so."""
         try:
-            address = f"http://127.0.0.1:{self._port}/health/ready"
+            address = f"http://127.0.0.1:{self.port}/health/ready"
             return httpx.get(address, timeout=2).status_code == 200
         except httpx.TransportError:
             return False

@@ -78,6 +78,7 @@ async def send_order(hop: Hop, reseller_id: str, attempt: Attempt, order: bytes)
     if headers is None or reason is not None:
         outcome = rules.not_sent(reason or "no_token", fenced)
     else:
+        crash.point("reseller.send.leaving")
         outcome = await hop.sender.send(account, headers, order, fenced)
     crash.point("reseller.send.answered")
     _log.info("attempt", attempt=attempt.id, sent=outcome.sent, status=outcome.status)
