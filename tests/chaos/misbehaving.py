@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from chaos.market import Account, Market
-from chaos.modes import MODES, Draw
+from chaos.modes import MODES, Draw, Fault
 from chaos.struck import Struck
 from chaos.system import Sandbox
 
@@ -26,10 +26,14 @@ class Misbehaving:
     """What has not struck yet: the fault's id → its mode."""
 
     async def strike(self) -> None:
-        """Plant a fault."""
+        """Plant one of the modes."""
         account: Account = self.chance.choice(self.market.accounts)
         mode, draw = self.chance.choice(self.modes)
-        fault = draw(self.chance, account.cautious) | {"login_id": account.login_id}
+        await self.plant(account, mode, draw(self.chance, account.cautious))
+
+    async def plant(self, account: Account, mode: str, fault: Fault) -> None:
+        """Plant a fault for an account."""
+        fault = fault | {"login_id": account.login_id}
         if fault["route"] == "POST /token":
             await self._expire(account)
         try:

@@ -17,7 +17,7 @@ from crash.second import SecondWorker
 from chaos.links import FORWARD, Link, State
 from chaos.modes import HTML_504, MODES, ORDERS, Draw, Fault, executed, fixed
 from chaos.nemesis import Deck, Nemesis, Strike
-from chaos.profiles import LATEST, QUARANTINE, SEND_WITHIN, Profile
+from chaos.profiles import LATEST, LONGEST_LAG, QUARANTINE, SEND_WITHIN, Profile
 from purser_common.testing import eventually
 
 LEAVING = "reseller.send.leaving"
@@ -26,6 +26,8 @@ WOKEN_AFTER = SEND_WITHIN + QUARANTINE + 12.0
 PATIENT_FOR = 3.0
 GIVEN_UP = (24.0, 30.0)
 """Seconds after which an order is executed whose request somebody has given up by then."""
+HIDDEN: Final = {"route": ORDERS, "kind": "list_lag", "seconds": LONGEST_LAG, "times": 1_000}
+"""A sweep right after a lost answer does not show the order yet."""
 REFUSED: Final = ("license.change-requested", "order.completed")
 PROVISIONED = {"cleanup.policy": "delete", "retention.ms": "-1"}
 """What topics are provisioned with: whoever alters one alters all of it."""
@@ -60,11 +62,14 @@ LOST: Sequence[tuple[str, Draw]] = (
 
 
 def misbehaving(_: Armory) -> Deck:
-    """Nothing but what the marketplace does wrong."""
+    """Nothing but what the marketplace does wrong; every order stays out of lists for a while."""
 
     def deck(nemesis: Nemesis) -> Iterator[Strike]:
+        wrong = nemesis.misbehaving
+        for account in wrong.market.accounts:
+            yield partial(wrong.plant, account, "list lag", HIDDEN)
         while True:
-            yield nemesis.misbehaving.strike
+            yield wrong.strike
 
     return deck
 
@@ -229,7 +234,7 @@ COURSES: Final = {
     course.profile.name: course
     for course in (
         Course(
-            _profile("lost-answers", 48, 24, 0.75, impatient=0.5, patience=PATIENT_FOR),
+            _profile("lost-answers", 40, 28, 0.6, impatient=0.5, patience=PATIENT_FOR),
             misbehaving,
             LOST,
         ),
