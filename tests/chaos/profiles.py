@@ -61,6 +61,8 @@ class Profile:
     """Share of purchases that somebody asks for again while they are open."""
     patience: float = 30.0
     """Seconds that an order may stay absent before a person who may not send it again gives up."""
+    plain: bool = False
+    """Nothing but purchases: no monthly terms, which renew when business time jumps, and no spend cap."""
     times: Mapping[str, str] = field(default_factory=dict)
     """Settings that are other than in `TIMES`."""
 

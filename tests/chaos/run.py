@@ -14,7 +14,7 @@ from crash.armory import Armory
 from chaos import evidence
 from chaos.breaking import Breaking
 from chaos.driver import Driver
-from chaos.market import Market
+from chaos.market import MONTHLY, YEARLY, Market
 from chaos.misbehaving import Misbehaving
 from chaos.modes import MODES, Draw
 from chaos.nemesis import Deck, Nemesis, everything
@@ -82,9 +82,11 @@ class Run:
         profile = self.profile
         self.scene, self.struck, self.history = scene, scene.struck, scene.history
         self.market = Market(scene.gateway, scene.sandbox, self.seed)
-        await self.market.open(profile.accounts, profile.tenants)
-        [*_, last] = self.market.accounts
-        await self.market.limit(last, round(CAPPED * profile.purchases / profile.accounts))
+        mpns = YEARLY if profile.plain else (*YEARLY, MONTHLY)
+        await self.market.open(profile.accounts, profile.tenants, mpns)
+        if not profile.plain:
+            [*_, last] = self.market.accounts
+            await self.market.limit(last, round(CAPPED * profile.purchases / profile.accounts))
         seconds = profile.pace_minutes * 60
         self.driver = Driver(
             scene.gateway,
@@ -96,7 +98,8 @@ class Run:
         )
         self.nemesis = self._nemesis(scene, seconds)
         self.person = Person(scene.gateway, scene.sandbox, self.market, profile.patience)
-        await self.driver.buy_monthly()
+        if not profile.plain:
+            await self.driver.buy_monthly()
         self.figures.memory_before = await asyncio.to_thread(scene.stack.memory)
         self.figures.prepared_seconds = time.monotonic() - began
         tenants = len(self.market.tenants)
@@ -162,7 +165,8 @@ class Run:
         began = time.monotonic()
         deadline = began + self.profile.quiesce_seconds
         quiet = False
-        await self.driver.open_monthly()
+        if not self.profile.plain:
+            await self.driver.open_monthly()
         while not quiet and time.monotonic() < deadline:
             await asyncio.sleep(1)
             if time.monotonic() - began < self.profile.rest_seconds:

@@ -166,7 +166,7 @@ def ignores_unknown_purchases(patches: Patches) -> None:
 # -- facts out -----------------------------------------------------------------------------------------
 
 
-@_bug("clear-outbox-early", "order", "troubled-relay", "I6")
+@_bug("clear-outbox-early", "order", "troubled-kafka", "I6")
 def clear_outbox_early(patches: Patches) -> None:
     """Facts are removed from the outbox before Kafka has acknowledged them."""
     from purser_common.outbox import Publisher
@@ -182,7 +182,7 @@ def clear_outbox_early(patches: Patches) -> None:
     patches.replace(Publisher, "publish", publish)
 
 
-@_bug("clear-all", "order", "troubled-relay", "I6")
+@_bug("clear-all", "order", "troubled-kafka", "I6")
 def clear_all(patches: Patches) -> None:
     """Once facts are acknowledged the whole outbox is cleared, with what was added meanwhile."""
     from purser_common.outbox import Publisher
@@ -194,7 +194,7 @@ def clear_all(patches: Patches) -> None:
     patches.replace(Publisher, "_remove", _remove)
 
 
-@_bug("pipelined-relay", "order", "troubled-relay", "I6")
+@_bug("pipelined-relay", "order", "troubled-kafka", "I6")
 def pipelined_relay(patches: Patches) -> None:
     """The facts of a document are sent at once, and all up to the highest acknowledged one removed."""
     from purser_common.outbox import Publisher
@@ -222,7 +222,7 @@ async def _pending(collection: Any, id: str) -> list[Any]:
 # -- facts in ------------------------------------------------------------------------------------------
 
 
-@_bug("ack-first", "audit", "dying-readers", "I7")
+@_bug("ack-first", "audit", "troubled-kafka", "I7")
 def ack_first(patches: Patches) -> None:
     """Offsets are committed when records are read, not when they are handled; the guard is off."""
     from faststream import AckPolicy
@@ -240,7 +240,7 @@ def ack_first(patches: Patches) -> None:
     patches.replace(kafka, "refuse_unsafe", refuse_unsafe)
 
 
-@_bug("inbox-before-effect", "audit", "dying-readers", "I7")
+@_bug("inbox-before-effect", "audit", "troubled-kafka", "I7")
 def inbox_before_effect(patches: Patches) -> None:
     """A reader notes the ids of events before it handles them, and skips what it has noted."""
     from purser_common.mongo import DuplicateKeyError
