@@ -249,7 +249,9 @@ def inbox_before_effect(patches: Patches) -> None:
     original = Process.subscribe
 
     def subscribe(self: Any, purpose: str, handle: Any, **options: Any) -> None:
-        inbox = self.database["planted_inbox"]
+        original(self, purpose, handle, **options)
+        inbox, reader = self.database["planted_inbox"], self._readers[f"{self.name}.{purpose}"]
+        effect = reader._effect
 
         async def once(envelopes: Sequence[Any]) -> None:
             fresh = []
@@ -260,8 +262,8 @@ def inbox_before_effect(patches: Patches) -> None:
                     continue
                 fresh.append(envelope)
             if fresh:
-                await handle(fresh)
+                await effect(fresh)
 
-        original(self, purpose, once, **options)
+        reader._effect = once
 
     patches.replace(Process, "subscribe", subscribe)

@@ -1,6 +1,7 @@
 """Small directed runs: each has the faults that make certain bugs visible, and little else."""
 
 import asyncio
+import itertools
 import os
 import random
 import signal
@@ -20,7 +21,7 @@ from chaos.nemesis import Deck, Nemesis, Strike
 from chaos.profiles import LATEST, LONGEST_LAG, QUARANTINE, SEND_WITHIN, Profile
 from purser_common.testing import eventually
 
-LEAVING = "reseller.send.leaving"
+LEAVING, BEFORE = "reseller.send.leaving", "consumer.before_effect"
 WOKEN_AFTER = SEND_WITHIN + QUARANTINE + 12.0
 """Seconds that the sender is stopped: a person can have said `not_placed`, and it was sent again."""
 PATIENT_FOR = 3.0
@@ -127,26 +128,41 @@ def _lead(links: Mapping[str, Link], port: int) -> None:
 # -- readers and writers die ---------------------------------------------------------------------------
 
 
-def troubled_kafka(_: Armory) -> Deck:
+def troubled_kafka(armory: Armory) -> Deck:
     """The way to Kafka is slow; writers die without it; Kafka refuses one fact and takes the next;
-    beside that, readers are killed while they wait for their database."""
+    beside that, readers are killed while they wait for their database, and before they use it."""
 
     def deck(nemesis: Nemesis) -> Iterator[Strike]:
         writing, reading = asyncio.Lock(), asyncio.Lock()
         kinds = (_slow, _writer_dies, _refused)
+        ends = itertools.cycle((_reader_dies_waiting, partial(_reader_dies_before, armory)))
         while True:
             for kind in nemesis.chance.sample(kinds, len(kinds)):
                 yield partial(_in_turn, writing, nemesis, kind)
-                yield partial(_in_turn, reading, nemesis, _reader_dies)
+                yield partial(_in_turn, reading, nemesis, next(ends))
 
     return deck
 
 
-async def _reader_dies(nemesis: Nemesis) -> None:
+async def _reader_dies_waiting(nemesis: Nemesis) -> None:
     """What it had written waits on the link, and arrives after its death."""
     link = nemesis.breaking.links["audit>mongo"]
     # for longer than a consumer that commits by itself takes to commit
     await _broken(nemesis, link, State(cut=frozenset({FORWARD})), (6.0, 8.0), killed="audit")
+
+
+async def _reader_dies_before(armory: Armory, nemesis: Nemesis) -> None:
+    """It has read records, and has not begun to handle them."""
+    struck = nemesis.struck
+    id = armory.arm("audit", BEFORE, "kill")
+    while (hit := armory.hit(id)) is None and not struck.ending.is_set():
+        await struck.lasting(0.1)
+    armory.disarm(id)
+    if hit is None:
+        return
+    struck.count("SIGKILL audit", "audit", pid=hit.pid)
+    with struck.outage("audit"):
+        await asyncio.to_thread(nemesis.processes.await_back, "audit", hit.pid)
 
 
 async def _slow(nemesis: Nemesis) -> None:
