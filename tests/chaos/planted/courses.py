@@ -34,6 +34,9 @@ PROVISIONED = {"cleanup.policy": "delete", "retention.ms": "-1"}
 """What topics are provisioned with: whoever alters one alters all of it."""
 REACHED_WITHIN = 60.0
 
+Trouble = Callable[[Nemesis], Awaitable[None]]
+"""What is done to the system at one time."""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -135,7 +138,9 @@ def troubled_kafka(armory: Armory) -> Deck:
     def deck(nemesis: Nemesis) -> Iterator[Strike]:
         writing, reading = asyncio.Lock(), asyncio.Lock()
         kinds = (_slow, _writer_dies, _refused)
-        ends = itertools.cycle((_reader_dies_waiting, partial(_reader_dies_before, armory)))
+        ends: Iterator[Trouble] = itertools.cycle(
+            (_reader_dies_waiting, partial(_reader_dies_before, armory))
+        )
         while True:
             for kind in nemesis.chance.sample(kinds, len(kinds)):
                 yield partial(_in_turn, writing, nemesis, kind)
@@ -225,9 +230,7 @@ async def _broken(
             await asyncio.to_thread(processes.await_back, killed, gone)
 
 
-async def _in_turn(
-    turn: asyncio.Lock, nemesis: Nemesis, strike: Callable[[Nemesis], Awaitable[None]]
-) -> None:
+async def _in_turn(turn: asyncio.Lock, nemesis: Nemesis, strike: Trouble) -> None:
     async with turn:
         if not nemesis.struck.ending.is_set():
             await strike(nemesis)
