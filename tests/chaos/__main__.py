@@ -36,10 +36,10 @@ def main() -> int:
     options = parser.parse_args()
     seed = random.randrange(1_000_000) if options.seed is None else options.seed  # noqa: S311
     directory = options.directory or Path(tempfile.mkdtemp(prefix=f"purser-chaos-{seed}-"))
-    if options.profile == PLANTED:
-        return 0 if Hunt(options.bug or list(BUGS), seed, directory, say).go() else 1
     good = True
-    if options.profile != OUTAGES:
+    if options.profile == PLANTED:
+        good = Hunt(options.bug or list(BUGS), seed, directory, say).go()
+    elif options.profile != OUTAGES:
         good = _chaos(options.profile, seed, directory / "chaos")
     if options.profile in (OUTAGES, "standard"):
         good = _outages(seed, directory / OUTAGES) and good
