@@ -52,27 +52,15 @@ class Hunt:
         return caught == len(found) and all(finding.good for finding in controls)
 
     def _control(self, course: str) -> Finding:
-        """What the faults alone do: nothing, or what they show is not the bug."""
+        """What the faults alone do: else what they show would be taken for the bug."""
         violations, quiet, seconds = self._run(course, f"without a bug, {course}", None)
-        seen = [_told(violation) for violation in violations]
-        if not quiet:
-            seen.append("it did not come to rest")
-        said = "; ".join(seen) or "nothing violated"
-        return Finding(f"without a bug, {course}", self.seed, not seen, said, seconds)
+        good, seen = clean(violations, quiet)
+        return Finding(f"without a bug, {course}", self.seed, good, seen, seconds)
 
     def _hunted(self, name: str, bug: Bug) -> Finding:
-        """Only a run that came to rest counts: in one that did not, facts may still be on their way."""
         violations, quiet, seconds = self._run(bug.course, f"{name}: {bug.meaning}", name)
-        caught = [one for one in violations if one.invariant in bug.invariants and quiet]
-        if caught:
-            seen = f"{len(caught)} times, first {_told(caught[0])}"
-        elif not quiet:
-            seen = "MISSED: it did not come to rest"
-        else:
-            seen = (
-                f"MISSED: seen {', '.join(sorted({v.invariant for v in violations})) or 'nothing'}"
-            )
-        return Finding(name, self.seed, bool(caught), seen, seconds)
+        good, seen = caught(bug.invariants, violations, quiet)
+        return Finding(name, self.seed, good, seen, seconds)
 
     def _run(
         self, course_name: str, title: str, bug: str | None
@@ -98,6 +86,30 @@ class Hunt:
         self.say(report.text())
         quiet = run.figures.quiesced_seconds is not None
         return report.violations, quiet, time.monotonic() - began
+
+
+def clean(violations: Sequence[Violation], quiet: bool) -> tuple[bool, str]:
+    """Whether a run without a bug is as it should be, and what was seen."""
+    seen = [_told(violation) for violation in violations]
+    if not quiet:
+        seen.append("it did not come to rest")
+    return not seen, "; ".join(seen) or "nothing violated"
+
+
+def caught(
+    invariants: frozenset[str], violations: Sequence[Violation], quiet: bool
+) -> tuple[bool, str]:
+    """Whether one of the invariants was violated, and what was seen.
+
+    Only a run that came to rest counts: in another one facts may still be on their way.
+    """
+    if not quiet:
+        return False, "MISSED: it did not come to rest"
+    found = [violation for violation in violations if violation.invariant in invariants]
+    if found:
+        return True, f"{len(found)} times, first {_told(found[0])}"
+    others = sorted({violation.invariant for violation in violations})
+    return False, f"MISSED: violated is {', '.join(others) or 'nothing'}"
 
 
 def planted(name: str) -> dict[str, dict[str, str]]:

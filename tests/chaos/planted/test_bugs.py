@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from chaos.checker import INVARIANTS
+from chaos.checker import INVARIANTS, Violation
 from chaos.planted.bugs import BUGS
 from chaos.planted.courses import COURSES
-from chaos.planted.hunt import planted
+from chaos.planted.hunt import caught, clean, planted
 from chaos.planted.patches import DoesNotFit, Patches
 from purser_common.outbox import Publisher
 
@@ -42,6 +42,24 @@ def test_the_twelve_bugs_have_a_course_an_invariant_and_a_meaning() -> None:
         assert bug.invariants
         assert bug.invariants <= INVARIANTS.keys()
         assert bug.meaning
+
+
+def test_a_bug_is_caught_by_its_invariant_alone_and_only_in_a_run_that_came_to_rest() -> None:
+    twice = Violation("I1", ("request 7",), "2 orders", ())
+    assert caught(frozenset({"I1"}), [twice], quiet=True) == (
+        True,
+        "1 times, first I1 request 7: 2 orders",
+    )
+    assert not caught(frozenset({"I1"}), [twice], quiet=False)[0]
+    assert caught(frozenset({"I2"}), [twice], quiet=True) == (False, "MISSED: violated is I1")
+    assert caught(frozenset({"I2"}), [], quiet=True) == (False, "MISSED: violated is nothing")
+
+
+def test_a_run_without_a_bug_must_rest_and_hold() -> None:
+    assert clean([], quiet=True) == (True, "nothing violated")
+    assert clean([], quiet=False) == (False, "it did not come to rest")
+    seen = clean([Violation("I6", ("request 7",), "lost", ())], quiet=True)
+    assert seen == (False, "I6 request 7: lost")
 
 
 def test_a_program_plants_what_it_is_told_at_its_start() -> None:
