@@ -130,20 +130,41 @@ async def test_a_change_that_makes_no_sense_names_the_field(
     assert pointer in [error["pointer"] for error in refused.json()["errors"]]
 
 
-async def test_a_day_spends_no_more_than_its_cap(system: Any, shop: Any) -> None:
+def capped(system: Any, shop: Any, seats: int) -> Decimal:
+    """Let the shop's reseller spend the price of so many seats a day."""
     path = f"/v1/spend-caps/{shop.reseller['id']}"
     unset = system.call("GET", path)
     assert (unset.json()["daily"], unset.headers["etag"]) == (None, '"0"')
     preview = {name: shop.want()[name] for name in ("tenant_id", "product", "quantity")}
     price = system.call("POST", "/v1/purchase-previews", preview).json()["unit_price"]
-    daily = {"currency": price["currency"], "amount": str(Decimal(price["amount"]) * 9)}
+    daily = {"currency": price["currency"], "amount": str(Decimal(price["amount"]) * seats)}
     system.call("PUT", path, {"daily": daily}, headers={"If-Match": '"0"'})
     stale = system.ask("PUT", path, {"daily": None}, headers={"If-Match": '"0"'})
     assert stale.status_code == 412
+    return Decimal(price["amount"])
+
+
+def reserved(system: Any, shop: Any) -> Decimal:
+    shown = system.get(f"/v1/spend-caps/{shop.reseller['id']}")
+    return Decimal(shown["reserved_today"]["amount"])
+
+
+async def test_a_day_spends_no_more_than_its_cap(system: Any, shop: Any) -> None:
+    price = capped(system, shop, seats=9)
     subscription = await shop.bought()
     refused = system.ask("POST", CHANGES, shop.new_total(subscription, 10))
     assert (refused.status_code, refused.json()["code"]) == (409, "spend_cap_reached")
     fits = system.call("POST", CHANGES, shop.new_total(subscription, 9)).json()
     await shop.assert_bought_once(fits)
-    shown = system.call("GET", path).json()
-    assert Decimal(shown["reserved_today"]["amount"]) == Decimal(daily["amount"])
+    assert reserved(system, shop) == price * 9
+
+
+async def test_a_purchase_that_the_marketplace_refuses_gives_its_part_of_the_cap_back(
+    system: Any, shop: Any
+) -> None:
+    price = capped(system, shop, seats=5)
+    shop.fault(kind="status", status=400, message="The product is not orderable")
+    await system.request(shop.buy()["id"], "failed")
+    assert reserved(system, shop) == 0
+    await shop.assert_bought_once(shop.buy())
+    assert reserved(system, shop) == price * 5
