@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from purser_common import logs, telemetry
 from purser_common.errors import Malformed, Problem, Unavailable, VersionConflict
@@ -72,6 +73,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(VersionConflict, _foreseen)
     app.add_exception_handler(PyMongoError, _unexpected)
+    app.add_exception_handler(ClientDisconnect, _foreseen)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -83,6 +85,10 @@ def problem_of(error: Exception) -> Problem:
         return _refused(error)
     if isinstance(error, VersionConflict):
         return Unavailable("somebody else is changing this; try again", code="busy")
+    if isinstance(error, ClientDisconnect):
+        return Malformed(
+            "the caller went away before its body was complete", code="body_incomplete"
+        )
     if isinstance(error, PyMongoError) and is_away(error):
         return Unavailable("the database is away", code="database_unavailable")
     return Problem("something went wrong here; the trace id finds it")
