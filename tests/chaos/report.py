@@ -21,7 +21,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield f"profile {run.profile.name}, seed {run.seed}, evidence in {run.directory}"
     for kind in ("purchase", "purchase again", "change"):
         ends = Counter(one.status for one in driver.bought if one.kind == kind)
-        yield f"{kind}s accepted {ends.total()}: {_counts(ends)}"
+        yield f"{kind}: accepted {ends.total()}, {_counts(ends)}"
     yield f"refused {_counts(driver.refused)}, never answered {driver.unknown}"
     times = sorted(one.ended - one.asked for one in driver.bought if one.ended is not None)
     if times:
