@@ -15,6 +15,8 @@ from chaos.run import Run
 
 STARTUP = Path(__file__).resolve().parent / "startup"
 TESTS = STARTUP.parents[2]
+FOR_GOOD = frozenset({"I1", "I11"})
+"""A second order, and a slot that two requests held, stay what they are."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +103,19 @@ def caught(
 ) -> tuple[bool, str]:
     """Whether one of the invariants was violated, and what was seen.
 
-    Only a run that came to rest counts: in another one facts may still be on their way.
+    In a run that did not come to rest facts and orders may still be on their way, so that only what no
+    rest can undo counts: a bug may also be what keeps it from resting.
     """
-    if not quiet:
-        return False, "MISSED: it did not come to rest"
-    found = [violation for violation in violations if violation.invariant in invariants]
+    found = [
+        violation
+        for violation in violations
+        if violation.invariant in invariants and (quiet or violation.invariant in FOR_GOOD)
+    ]
     if found:
         return True, f"{len(found)} times, first {_told(found[0])}"
     others = sorted({violation.invariant for violation in violations})
-    return False, f"MISSED: violated is {', '.join(others) or 'nothing'}"
+    restless = "" if quiet else ", and it did not come to rest"
+    return False, f"MISSED: violated is {', '.join(others) or 'nothing'}{restless}"
 
 
 def planted(name: str) -> dict[str, dict[str, str]]:

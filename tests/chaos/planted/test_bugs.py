@@ -44,13 +44,19 @@ def test_the_twelve_bugs_have_a_course_an_invariant_and_a_meaning() -> None:
         assert bug.meaning
 
 
-def test_a_bug_is_caught_by_its_invariant_alone_and_only_in_a_run_that_came_to_rest() -> None:
+def test_a_bug_is_caught_by_its_invariant_and_what_may_pass_only_in_a_run_at_rest() -> None:
     twice = Violation("I1", ("request 7",), "2 orders", ())
+    lost = Violation("I6", ("request 7",), "lost", ())
     assert caught(frozenset({"I1"}), [twice], quiet=True) == (
         True,
         "1 times, first I1 request 7: 2 orders",
     )
-    assert not caught(frozenset({"I1"}), [twice], quiet=False)[0]
+    assert caught(frozenset({"I1"}), [twice], quiet=False)[0]
+    assert caught(frozenset({"I6"}), [lost], quiet=True)[0]
+    assert caught(frozenset({"I6"}), [lost], quiet=False) == (
+        False,
+        "MISSED: violated is I6, and it did not come to rest",
+    )
     assert caught(frozenset({"I2"}), [twice], quiet=True) == (False, "MISSED: violated is I1")
     assert caught(frozenset({"I2"}), [], quiet=True) == (False, "MISSED: violated is nothing")
 
