@@ -71,7 +71,7 @@ PROFILES: Final = {
     profile.name: profile
     for profile in (
         Profile("short", 100, 40, 1.5, 10, 1, 16, 0.8),
-        Profile("standard", 2_000, 400, 13.0, 20, 3, 90, 10.0),
+        Profile("standard", 2_000, 400, 13.0, 20, 3, 90, 12.0),
         Profile("soak", 20_000, 3_000, 230.0, 12, 10, 64, 200.0),
     )
 }

@@ -181,26 +181,36 @@ async def declare_indexes(database: Database, indexes: Iterable[Index]) -> None:
 async def keep_newest(collection: Collection, documents: Sequence[Document]) -> None:
     """Write every field of each document unless the one with its `_id` has as high a `sequence`.
 
-    So copies of what others own follow the facts, however often and in whatever order these come.
+    So copies of what others own follow the facts, however often and in whatever order these come. A
+    document is never deleted: a deletion is a state.
     """
-    writes = [
-        UpdateOne(
-            {"_id": document["_id"], "sequence": {"$lt": document["sequence"]}},
-            {"$set": {field: value for field, value in document.items() if field != "_id"}},
-            upsert=True,
-        )
-        for document in documents
-    ]
-    while writes:
+    newest: dict[str, Document] = {}
+    for document in documents:
+        known = newest.get(document["_id"])
+        if known is None or known["sequence"] < document["sequence"]:
+            newest[document["_id"]] = document
+    writes = [_newer(document) for document in newest.values()]
+    for _ in range(2):
+        if not writes:
+            return
         try:
-            await collection.bulk_write(writes, ordered=True)
+            await collection.bulk_write(writes, ordered=False)
             return
         except BulkWriteError as error:
-            # An upsert whose gate found a newer state tries to insert it again: that is the gate.
+            # An upsert that finds no older state tries to insert: either a newer one is there, or
+            # somebody has just inserted an older one, which a second try overwrites.
             failures = error.details["writeErrors"]
             if {failure["code"] for failure in failures} != {11000}:
                 raise
-            writes = writes[failures[0]["index"] + 1 :]
+            writes = [writes[failure["index"]] for failure in failures]
+
+
+def _newer(document: Document) -> UpdateOne:
+    return UpdateOne(
+        {"_id": document["_id"], "sequence": {"$lt": document["sequence"]}},
+        {"$set": {field: value for field, value in document.items() if field != "_id"}},
+        upsert=True,
+    )
 
 
 def is_away(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """Consumers neither lose a record nor stop at one."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,6 +83,15 @@ async def test_an_outage_waits_and_pours_nothing_into_the_dead_letters(
     await eventually(lambda: group.handled == ["1", "2"], within=40)
     assert not away
     assert [letter.value for letter in await group.letters()] == [b"poison"]
+
+
+async def test_a_batch_that_takes_too_long_together_gets_on_one_by_one(group: Any) -> None:
+    names = [str(number) for number in range(8)]
+    for name in names:
+        await group.send(name, key="one")
+    group.trouble = lambda _: asyncio.sleep(0.2)
+    await group.join(batch=True, patience=0.8)
+    await eventually(lambda: group.handled == names, within=30)
 
 
 @pytest.mark.parametrize("batch", [False, True])

@@ -178,6 +178,10 @@ class Poison(Exception):
     """A record that no repetition makes readable."""
 
 
+class TooMany(Exception):
+    """Records that together take longer than a handler may."""
+
+
 class Reader:
     """Lenient decode → skip unknown types → validate → handle; what cannot be read is put aside."""
 
@@ -248,7 +252,7 @@ class Reader:
     async def _together(self, envelopes: Sequence[Envelope[Any]]) -> bool:
         try:
             with telemetry.continued(f"{self.group} batch", None):
-                await self._through(lambda: self._effect(envelopes))
+                await self._through(lambda: self._in_time(envelopes))
         except NackMessage:
             raise
         except Exception:  # noqa: BLE001  one by one, the bad record shows
@@ -256,6 +260,13 @@ class Reader:
         for envelope in envelopes:
             _handled.labels(envelope.type, "handled").inc()
         return True
+
+    async def _in_time(self, envelopes: Sequence[Envelope[Any]]) -> None:
+        """Together or not at all: what takes too long together gets on one by one, however slowly."""
+        try:
+            await self._effect(envelopes)
+        except TimeoutError as error:
+            raise TooMany(f"{len(envelopes)} records") from error
 
     async def _one(self, record: ConsumerRecord[Any, Any], envelope: Envelope[Any]) -> None:
         for tried in range(1, ATTEMPTS + 1):
