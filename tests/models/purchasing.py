@@ -6,91 +6,18 @@ variant makes on purpose.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from order_service.domain import purchase as rules
 
 from .deciding import EARLY, LATE, SAFE, Book, requested
 from .hopping import Next, closed, next_of
+from .judging import Judge
 from .search import By, Search, Step, Verdict
+from .world import IDLE, Listing, Send, Variant, Worker, World, plus, stored, without, works
 
-IDLE = ("idle", 0, "")
 BY_HAND = ("by hand", "by hand, too")
 """The orders that somebody places in the portal with our purchase order number."""
-
-Worker = tuple[str, int, str]
-"""What it does, for which attempt, and the outcome that it has been told."""
-Send = tuple[int, tuple[Any, ...], str]
-"""A call at work in the hop: its attempt, the answers so far, and `works`, `stalls` or `waits`."""
-Listing = tuple[int, tuple[str, ...], bool]
-"""The latest attempt's age when the listing began, what it shows, whether its control is in it."""
-
-
-class World(NamedTuple):
-    """Everything that matters at one moment."""
-
-    purchase: int
-    workers: tuple[Worker, ...]
-    calls: tuple[int, ...] = ()
-    """Calls on the way to the hop, by attempt."""
-    sends: tuple[Send, ...] = ()
-    records: tuple[str | None, ...] = ()
-    """What the hop has stored of each attempt."""
-    posts: tuple[int, ...] = ()
-    """Orders on the way to the marketplace, by attempt."""
-    orders: tuple[str, ...] = ()
-    """Orders that the marketplace has executed for us."""
-    shown: tuple[str, ...] = ()
-    """Orders that a listing shows."""
-    ages: tuple[int, ...] = ()
-    listing: Listing | None = None
-    sent_though_seen: bool = False
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The design, and how one of its alternatives or mistakes differs from it."""
-
-    resend: str = "human"
-    """Who may send again after an unknown outcome: `human`, `machine`, or `never`."""
-    covers: frozenset[str] = frozenset({"late", "lag", "pauses"})
-    """What has surely passed once Q has: late arrivals, the listing's lag, paused senders."""
-    fenced: bool = True
-    """Whether the hop runs its pause fence, and says so."""
-    believes: tuple[tuple[str, str], ...] = ()
-    """Outcomes that the order service takes for others."""
-    takes_over: bool = False
-    """Whether a lapsed lease is taken for a send that did not happen."""
-    one_record: bool = True
-    """Whether an attempt is recorded once."""
-    keeps_send_by: bool = True
-    closes: bool = True
-    """Whether closing an attempt that never came keeps it out for ever."""
-    asks_hop: bool = True
-    """Whether a missing answer of the hop is asked for; else it is taken for `no`."""
-    believes_lost: bool = False
-    """Whether the hop takes an attempt without an outcome for one that was not sent."""
-    ignores_fence: bool = False
-    """Whether `not placed` is allowed although the sender ran without its fence."""
-    ignores_control: bool = False
-    """Whether a listing without its control shows absence."""
-    dates_listing_at_end: bool = False
-    ignores_attempt: bool = False
-    """Whether a late answer is taken for one of the latest attempt."""
-    drops_late: bool = False
-    sweeps_all: bool = True
-    """Whether the sweeper accounts for every order, not only those of unsettled requests."""
-    unique_po: bool = False
-    """Whether the marketplace refuses a purchase order number that it has seen."""
-    repeats_posts: bool = False
-    repeats_calls: bool = False
-    by_hand: bool = False
-    """Whether people also buy in the portal, mappings are deleted, and placed orders are followed."""
-    refusals: tuple[str, ...] = ("429", "504")
-    """How the marketplace may answer an order that it did not execute."""
-    workers: int = 2
-    attempts: int = 2
 
 
 class Purchasing:
@@ -99,6 +26,7 @@ class Purchasing:
     def __init__(self, book: Book, variant: Variant, forgets: bool = True) -> None:
         self.book = book
         self.variant = variant
+        self.judge = Judge(book, variant)
         self.forgets = forgets
         self.moves: set[tuple[str, str]] = set()
         """The phases between which the code has moved the purchase."""
@@ -111,10 +39,10 @@ class Purchasing:
             self.steps,
             never={
                 "double buy": lambda w: len(w.orders) > 1,
-                "false link": self._false_link,
+                "false link": self.judge.false_link,
                 "sent though seen": lambda w: w.sent_though_seen,
             },
-            reachable={"lost order": self._accounted_for, "stuck": self._settled},
+            reachable={"lost order": self.judge.accounted_for, "stuck": self.judge.settled},
             cut=lambda w: len(w.orders) > 1,
         ).run(start, until)
 
@@ -148,7 +76,7 @@ class Purchasing:
         workers = tuple(sorted(IDLE if self._spent(w, one) else one for one in w.workers))
         w = w._replace(calls=calls, workers=workers, listing=self._news(w))
         awaited = {n for doing, n, _ in workers if doing in ("calls", "waits")} | {*calls}
-        if self._phase(w) == rules.SENDING:
+        if self.judge.phase(w) == rules.SENDING:
             awaited.add(len(w.ages))
         sends = tuple(one for one in w.sends if one[0] in awaited or self._may_send(one))
         records, ages = list(w.records), list(w.ages)
@@ -179,7 +107,7 @@ class Purchasing:
         """Whether nobody can tell any more that the attempt's Send-By has not passed yet."""
         reads = n in w.calls or any(one[0] == n and one[2] == "stalls" for one in w.sends)
         older = w.ages[n - 2] if n > 1 else SAFE
-        return self._phase(w) != rules.SENDING and not reads and older != EARLY
+        return self.judge.phase(w) != rules.SENDING and not reads and older != EARLY
 
     def _spent(self, w: World, worker: Worker) -> bool:
         """Whether what a worker has been told, or will be, is of no use any more."""
@@ -208,32 +136,6 @@ class Purchasing:
     def _next(self, answers: tuple[Any, ...]) -> Next:
         return next_of(answers, self.variant.fenced)
 
-    # --- what is judged
-
-    def _phase(self, w: World) -> str:
-        return self.book[w.purchase].phase
-
-    def _seen(self, w: World) -> list[str]:
-        return [evidence.order_id for evidence in self.book[w.purchase].evidence]
-
-    def _false_link(self, w: World) -> bool:
-        real = {*w.orders, *w.shown}
-        held = self._phase(w) in (rules.PLACED, rules.COMPLETED)
-        return not real.issuperset(self._seen(w)) or (held and not real)
-
-    def _accounted_for(self, w: World) -> bool:
-        """Every order is linked, and where there are two, somebody is told."""
-        seen = self._seen(w)
-        told = self._phase(w) == rules.DUPLICATE_SUSPECTED
-        return {*w.orders, *w.shown} <= set(seen) and (len(seen) < 2 or told)
-
-    def _settled(self, w: World) -> bool:
-        phase = self._phase(w)
-        if phase == rules.READY:
-            return len(w.ages) == self.variant.attempts
-        following = (rules.PLACED,) if self.variant.by_hand else ()
-        return phase not in (rules.SENDING, rules.VERIFYING, *following)
-
     # --- the order service
 
     def _decided(self, w: World, decision: str, *with_: Any) -> World | None:
@@ -241,7 +143,7 @@ class Purchasing:
         after = self.book.decide(w.purchase, decision, *with_)
         if after is None:
             return None
-        before, now = self._phase(w), self.book[after].phase
+        before, now = self.judge.phase(w), self.book[after].phase
         if before != now:
             self.moves.add((before, now))
         return w._replace(purchase=after)
@@ -251,15 +153,15 @@ class Purchasing:
         if doing == "idle":
             yield from self._idle(w)
             return
-        yield "a worker dies", By.FAULT, _works(w, worker, IDLE)
+        yield "a worker dies", By.FAULT, works(w, worker, IDLE)
         if doing == "calls":
-            called = w._replace(calls=_and(w.calls, n))
+            called = w._replace(calls=plus(w.calls, n))
             yield (
                 f"attempt {n} is handed to the hop",
                 By.SYSTEM,
-                _works(called, worker, ("waits", n, "")),
+                works(called, worker, ("waits", n, "")),
             )
-            away = _works(w, worker, ("records", n, "no"))
+            away = works(w, worker, ("records", n, "no"))
             yield f"the hop cannot be reached for attempt {n}", By.FAULT, away
         elif doing == "waits":
             yield self._closing(w, worker)
@@ -279,7 +181,7 @@ class Purchasing:
                 yield "somebody deletes the mapping", By.PERSON, objected
         if purchase.phase == rules.SENDING:
             does = ("records", n, "no") if self.variant.takes_over else ("waits", n, "")
-            yield f"a worker takes attempt {n} over", By.SYSTEM, _works(w, IDLE, does)
+            yield f"a worker takes attempt {n} over", By.SYSTEM, works(w, IDLE, does)
 
     def _starting(self, w: World, n: int) -> Step[World]:
         started = self._decided(w, "start_sending")
@@ -290,27 +192,27 @@ class Purchasing:
         begun = started._replace(
             ages=(*w.ages, EARLY),
             records=(*w.records, None),
-            sent_though_seen=bool(self._seen(w)),
+            sent_though_seen=bool(self.judge.seen(w)),
         )
         if w.listing:
             begun = begun._replace(listing=(EARLY, *w.listing[1:]))
-        return f"a worker writes SENDING({n})", By.SYSTEM, _works(begun, IDLE, ("calls", n, ""))
+        return f"a worker writes SENDING({n})", By.SYSTEM, works(begun, IDLE, ("calls", n, ""))
 
     def _closing(self, w: World, worker: Worker) -> Step[World]:
         """The hop's answer is missing, so it is asked what became of the attempt."""
         _, n, _ = worker
         if not self.variant.asks_hop:
-            taken = _works(w, worker, ("records", n, "no"))
+            taken = works(w, worker, ("records", n, "no"))
             return f"the hop's missing answer for attempt {n} is taken for no", By.SYSTEM, taken
         after, told = closed(w.records[n - 1], self.variant.believes_lost)
-        kept = _stored(w, n, after) if self.variant.closes else w
+        kept = stored(w, n, after) if self.variant.closes else w
         label = f"the hop closes attempt {n}: {told}"
-        return label, By.SYSTEM, _works(kept, worker, ("records", n, told))
+        return label, By.SYSTEM, works(kept, worker, ("records", n, told))
 
     def _recording(self, w: World, worker: Worker, told: str) -> Step[World]:
         _, n, _ = worker
-        free = _works(w, worker, IDLE)
-        late = self._phase(w) != rules.SENDING or n != len(w.ages)
+        free = works(w, worker, IDLE)
+        late = self.judge.phase(w) != rules.SENDING or n != len(w.ages)
         if late and self.variant.drops_late:
             return f"a late {told} of attempt {n} is dropped", By.SYSTEM, free
         recorded = self._decided(free, *self._recorded(n, told)[0])
@@ -320,20 +222,20 @@ class Purchasing:
 
     def _call(self, w: World, n: int) -> Iterator[Step[World]]:
         """A call arrives at the hop and asks for its record; before that it is as if on its way."""
-        rest = w._replace(calls=_without(w.calls, n))
+        rest = w._replace(calls=without(w.calls, n))
         yield f"the call for attempt {n} is lost", By.FAULT, rest
         if self.variant.repeats_calls and w.calls.count(n) < 2:
-            yield f"attempt {n} is handed over twice", By.FAULT, w._replace(calls=_and(w.calls, n))
+            yield f"attempt {n} is handed over twice", By.FAULT, w._replace(calls=plus(w.calls, n))
         send = self._stepped(w, (n, (), "works"))
-        arrived = rest._replace(sends=_and(w.sends, send))
+        arrived = rest._replace(sends=plus(w.sends, send))
         assert self._next(send[1])[0] == "opens"
         record = w.records[n - 1]
         if record is not None and self.variant.one_record:
             yield f"attempt {n} was recorded before", By.SYSTEM, self._told(arrived, send, "exists")
             return
-        recorded = _stored(arrived, n, record or "open")
+        recorded = stored(arrived, n, record or "open")
         knows = (n, (*send[1], "done"), "stalls")
-        stalled = recorded._replace(sends=_and(w.sends, knows))
+        stalled = recorded._replace(sends=plus(w.sends, knows))
         yield f"the hop records attempt {n}", By.SYSTEM, stalled
         unsure = self._told(recorded, send, "away")
         yield f"attempt {n} is recorded, which the hop does not learn", By.FAULT, unsure
@@ -352,17 +254,17 @@ class Purchasing:
         """The world in which a send was answered and goes on at once, to its end or its next port."""
         n, answers, _ = send
         after = self._stepped(w, (n, (*answers, answer), "works"))
-        rest = w._replace(sends=_without(w.sends, send))
+        rest = w._replace(sends=without(w.sends, send))
         if self._next(after[1])[0] == "refuses":
             return rest  # whoever waits for it asks for the attempt, as after any missing answer
-        return rest._replace(sends=_and(rest.sends, after))
+        return rest._replace(sends=plus(rest.sends, after))
 
     def _send(self, w: World, send: Send) -> Iterator[Step[World]]:
         n, answers, state = send
-        yield f"the hop dies with attempt {n}", By.FAULT, w._replace(sends=_without(w.sends, send))
+        yield f"the hop dies with attempt {n}", By.FAULT, w._replace(sends=without(w.sends, send))
         if state == "stalls":
             woken = self._stepped(w, (n, answers, "works"))
-            onward = w._replace(sends=_and(_without(w.sends, send), woken))
+            onward = w._replace(sends=plus(without(w.sends, send), woken))
             yield f"the hop learns that attempt {n} is recorded", By.SYSTEM, onward
             return
         if state == "waits":
@@ -371,7 +273,7 @@ class Purchasing:
         does, told = self._next(answers)
         if does == "sends":
             waits = (n, answers, "waits")
-            left = w._replace(posts=_and(w.posts, n), sends=_and(_without(w.sends, send), waits))
+            left = w._replace(posts=plus(w.posts, n), sends=plus(without(w.sends, send), waits))
             yield f"attempt {n} leaves for the marketplace", By.SYSTEM, left
             yield "the marketplace cannot be reached", By.FAULT, self._told(w, send, "no")
         else:
@@ -382,19 +284,19 @@ class Purchasing:
         n, answers, _ = send
         assert does == "stores"
         assert self._next((*answers, "done")) == ("answers", told)
-        rest = _stored(w._replace(sends=_without(w.sends, send)), n, told)
+        rest = stored(w._replace(sends=without(w.sends, send)), n, told)
         yield f"the hop stores {told} of attempt {n}, its answer is lost", By.SYSTEM, rest
         if ("waits", n, "") in w.workers:
-            heard = _works(rest, ("waits", n, ""), ("records", n, told))
+            heard = works(rest, ("waits", n, ""), ("records", n, told))
             yield f"the hop stores and answers {told} of attempt {n}", By.SYSTEM, heard
 
     # --- the marketplace
 
     def _post(self, w: World, n: int) -> Iterator[Step[World]]:
-        rest = w._replace(posts=_without(w.posts, n))
+        rest = w._replace(posts=without(w.posts, n))
         yield f"the order of attempt {n} is lost on its way", By.FAULT, rest
         if self.variant.repeats_posts and w.posts.count(n) < 2:
-            again = w._replace(posts=_and(w.posts, n))
+            again = w._replace(posts=plus(w.posts, n))
             yield f"the order of attempt {n} is silently sent again", By.FAULT, again
         known = self.variant.unique_po and w.orders
         id = w.orders[0] if known else f"100020{len(w.orders)}"
@@ -412,7 +314,7 @@ class Purchasing:
     def _time(self, w: World) -> Iterator[Step[World]]:
         hidden = [id for id in w.orders if id not in w.shown]
         for id in hidden:
-            yield f"listings show order {id}", By.SYSTEM, w._replace(shown=_and(w.shown, id))
+            yield f"listings show order {id}", By.SYSTEM, w._replace(shown=plus(w.shown, id))
         for n, age in enumerate(w.ages, start=1):
             older = w.ages[n - 2] if n > 1 else SAFE
             if age < older and (age == EARLY or self._passed(w, n, hidden)):
@@ -437,7 +339,7 @@ class Purchasing:
 
     def _sweeper(self, w: World) -> Iterator[Step[World]]:
         if w.listing is None:
-            if w.ages and self._worth_looking(w):
+            if w.ages and self.judge.worth_looking(w):
                 full = w._replace(listing=(w.ages[-1], w.shown, True))
                 yield "a listing begins", By.SYSTEM, full
                 if w.shown:
@@ -445,26 +347,20 @@ class Purchasing:
                     yield "a listing lacks its newest order", By.FAULT, short
             return
         yield "the listing ends", By.SYSTEM, self._ended(w, w.listing)
-        new = [id for id in w.listing[1] if id not in self._seen(w)]
+        new = [id for id in w.listing[1] if id not in self.judge.seen(w)]
         if new and self.variant.sweeps_all:
             pushed = self._decided(w._replace(listing=None), "pushed", new[0])
             assert pushed is not None
             yield "the listing's order is kept as evidence alone", By.FAULT, pushed
 
-    def _worth_looking(self, w: World) -> bool:
-        """Whether a listing can change anything; one that cannot is as good as none."""
-        if self._phase(w) in (rules.VERIFYING, rules.NEEDS_REVIEW):
-            return True
-        return not self._accounted_for(w)
-
     def _ended(self, w: World, listing: Listing) -> World:
         began, shown, conclusive = listing
         after = w._replace(listing=None)
         unsettled = (rules.VERIFYING, rules.NEEDS_REVIEW)
-        if self.variant.sweeps_all or self._phase(w) in unsettled:
+        if self.variant.sweeps_all or self.judge.phase(w) in unsettled:
             for id in shown:
                 after = self._decided(after, "taken", id) or after
-        if self._phase(after) in unsettled:
+        if self.judge.phase(after) in unsettled:
             now = w.ages[-1]
             began = now if self.variant.dates_listing_at_end else began
             believed = conclusive or self.variant.ignores_control
@@ -472,7 +368,7 @@ class Purchasing:
         return after
 
     def _people(self, w: World) -> Iterator[Step[World]]:
-        if self._phase(w) != rules.NEEDS_REVIEW:
+        if self.judge.phase(w) != rules.NEEDS_REVIEW:
             return
         for id in w.shown:
             linked = self._decided(w, "link", id)
@@ -493,28 +389,10 @@ class Purchasing:
             return
         more = [id for id in BY_HAND if id not in w.shown]
         if w.ages and more:
-            ordered = w._replace(shown=_and(w.shown, more[0]))
+            ordered = w._replace(shown=plus(w.shown, more[0]))
             yield "somebody orders with our number in the portal", By.PERSON, ordered
-        if self._phase(w) == rules.PLACED and self.book[w.purchase].due_at is not None:
+        if self.judge.phase(w) == rules.PLACED and self.book[w.purchase].due_at is not None:
             for decision in ("completed", "order_failed"):
                 followed = self._decided(w, decision)
                 if followed:
                     yield f"the order is followed: {decision}", By.SYSTEM, followed
-
-
-def _and(several: tuple[Any, ...], one: Any) -> tuple[Any, ...]:
-    return tuple(sorted((*several, one)))
-
-
-def _without(several: tuple[Any, ...], one: Any) -> tuple[Any, ...]:
-    place = several.index(one)
-    return several[:place] + several[place + 1 :]
-
-
-def _works(w: World, worker: Worker, does: Worker) -> World:
-    """The world in which a worker does something else; workers are interchangeable."""
-    return w._replace(workers=_and(_without(w.workers, worker), does))
-
-
-def _stored(w: World, n: int, record: str | None) -> World:
-    return w._replace(records=(*w.records[: n - 1], record, *w.records[n:]))

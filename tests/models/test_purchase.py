@@ -21,8 +21,9 @@ from order_service.domain import purchase as rules
 
 from .bounds import ATTEMPTS, SECONDS
 from .deciding import Book
-from .purchasing import Purchasing, Variant
+from .purchasing import Purchasing
 from .search import Verdict
+from .world import Variant
 
 pytestmark = pytest.mark.timeout(SECONDS)
 
