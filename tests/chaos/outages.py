@@ -144,8 +144,11 @@ class Outage:
 
     def _judge_the_memory(self) -> None:
         # a program is not there while it is started again, at either of the looks
-        grown = {name: self._most.get(name, size) - size for name, size in self._memory.items()}
-        grown = {name: size for name, size in grown.items() if name in SERVICES}
+        grown = {
+            name: self._most.get(name, size) - size
+            for name, size in self._memory.items()
+            if name in SERVICES
+        }
         name = max(grown, key=lambda one: grown[one])
         self._tell("memory growth", f"at most {grown[name] / MIB:.0f} MiB, of {name}")
         if grown[name] > MEMORY_GROWTH:

@@ -184,11 +184,8 @@ async def keep_newest(collection: Collection, documents: Sequence[Document]) -> 
     So copies of what others own follow the facts, however often and in whatever order these come. A
     document is never deleted: a deletion is a state.
     """
-    newest: dict[str, Document] = {}
-    for document in documents:
-        known = newest.get(document["_id"])
-        if known is None or known["sequence"] < document["sequence"]:
-            newest[document["_id"]] = document
+    oldest_first = sorted(documents, key=lambda document: document["sequence"])
+    newest = {document["_id"]: document for document in oldest_first}
     writes = [_newer(document) for document in newest.values()]
     for _ in range(2):
         if not writes:

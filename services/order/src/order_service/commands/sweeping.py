@@ -133,7 +133,8 @@ async def _account_for(
     # read after the listings: whose order is in them is by now being sent, or has it
     watched = [one.state for one in await post.requests.watched(reseller_id)]
     ours = {*connected, *(p.request.marketplace_customer_id for p in watched), None}
-    late = _late(post)
+    # how long after Send-By an order may be dated: orders are dated in business time
+    late = post.pauses.quarantine + (post.now() - post.real_now())
     known = await post.orders.known([row.id for row in rows])
     unlinked: list[Seen] = []
     settled: set[str | None] = set()
@@ -156,7 +157,8 @@ async def _account_for(
         settled.add(request_id)
         if request_id is None:
             unlinked.append(seen)
-    linked = await _link_alike(post, unlinked, [p for p in watched if p.id not in settled])
+    waiting = [p for p in watched if p.id not in settled]
+    linked = await _link_alike(post, unlinked, waiting, late)
     for seen in unlinked:
         on_its_way = matching.on_its_way(watched, seen, late)
         if seen.order.id not in linked and not on_its_way:
@@ -172,16 +174,11 @@ async def _linked_by_po(post: Post, reseller_id: str, seen: Seen) -> str | None:
     return found.state.id
 
 
-def _late(post: Post) -> timedelta:
-    """How long after Send-By an order may be dated: orders are dated in business time."""
-    return post.pauses.quarantine + (post.now() - post.real_now())
-
-
 async def _link_alike(
-    post: Post, unlinked: Sequence[Seen], watched: Sequence[Purchase]
+    post: Post, unlinked: Sequence[Seen], waiting: Sequence[Purchase], late: timedelta
 ) -> set[str]:
     """Where no PO number of its own shows, one request and one order may fit only each other."""
-    pairs = matching.by_likeness(watched, unlinked, _late(post))
+    pairs = matching.by_likeness(waiting, unlinked, late)
     for purchase, seen in pairs:
         await _link(post, await post.requests.load(purchase.id), seen, "fingerprint")
     return {seen.order.id for _, seen in pairs}

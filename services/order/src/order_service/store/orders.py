@@ -59,7 +59,8 @@ class Orders:
     async def linked(self, order_id: str) -> None:
         """It proved to be a request's own: the tenant's list of other orders shows it no more."""
         await self._collection.update_one(
-            {"_id": order_id}, {"$unset": {"tenant_id": ""}, "$inc": {"version": 1}}
+            {"_id": order_id, "tenant_id": {"$exists": True}},
+            {"$unset": {"tenant_id": ""}, "$inc": {"version": 1}},
         )
 
     async def newest(self, reseller_id: str) -> tuple[datetime, Control] | None:
