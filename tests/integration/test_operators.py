@@ -32,6 +32,7 @@ class Operator:
         self._environment = {
             **os.environ,
             **urls,
+            "SANDBOX_URL": system.stack.url("sandbox"),
             "IDENTITY__PRIVATE_KEY_FILE": str(keys / "operator/private.pem"),
             "IDENTITY__PUBLIC_KEYS_DIR": str(keys / "public"),
             "PURSER_TOKEN": system.admin,
@@ -177,3 +178,15 @@ def test_a_wrong_key_and_an_absent_service_are_told(operator: Operator, tmp_path
     away = operator.run("outbox", "list", "--json", AUDIT_URL="http://127.0.0.1:9")
     assert (away.returncode, "audit: no answer from" in away.stderr) == (1, True)
     assert len(away.stdout.splitlines()) == 5
+
+
+def test_filling_makes_each_customer_with_its_tenants_once(system: Any, operator: Operator) -> None:
+    name = f"Fill {uuid.uuid4().hex[:8]}"
+    words = ("fill", "--customers", "3", "--tenants", "2", "--name", name)
+    for _ in range(2):
+        operator.does(*words)
+        customers = [c for c in system.get("/v1/customers")["items"] if c["name"].startswith(name)]
+        assert sorted(c["name"] for c in customers) == [f"{name} 00000{n}" for n in range(3)]
+        for one in customers:
+            tenants = system.get(f"/v1/customers/{one['id']}/tenants")["items"]
+            assert len(tenants) == 2

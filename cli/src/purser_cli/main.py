@@ -2,7 +2,7 @@
 
 import typer
 
-from purser_cli import dlq, journey, login, outbox, review, topics
+from purser_cli import dlq, filling, journey, login, outbox, review, topics
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(topics.app, name="topics")
@@ -11,6 +11,7 @@ app.add_typer(outbox.app, name="outbox")
 app.add_typer(review.app, name="review")
 app.command("token")(login.token)
 app.command("demo")(journey.demo)
+app.command("fill")(filling.fill)
 
 if __name__ == "__main__":
     app()
