@@ -1,5 +1,6 @@
 """The FastAPI application of a service: limits, correlation, telemetry, metrics, health."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -45,12 +46,12 @@ class Correlation:
         given = headers.get(CORRELATION, "")
         correlation = given if _CORRELATION_ID.fullmatch(given) else str(uuid.uuid4())
         scope.setdefault("state", {})["correlation_id"] = correlation
-        status = 500
+        status, begun = 500, False
 
         async def tell(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [
                     *message["headers"],
                     (CORRELATION.encode(), correlation.encode()),
@@ -66,6 +67,11 @@ class Correlation:
             try:
                 answering = self._app if _fits(headers) else problems.body_too_large()
                 await answering(scope, _limited(receive), tell)
+            except asyncio.CancelledError:
+                # only a server that ends cancels, once it has waited as long as it may
+                if begun:
+                    raise
+                await problems.stopping()(scope, receive, tell)
             finally:
                 self._record(scope, status, time.perf_counter() - started)
 

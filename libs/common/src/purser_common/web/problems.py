@@ -66,6 +66,12 @@ def body_too_large() -> JSONResponse:
     return render(_status(413)("the body is larger than 1 MiB", code=_CODES[413]))
 
 
+def stopping() -> JSONResponse:
+    """The answer to who still waits when the process ends; what became of the call is not known."""
+    detail = "the service is being stopped; repeat the call, with the same Idempotency-Key"
+    return render(Unavailable(detail, code="stopping", retry_after=1))
+
+
 def install(app: FastAPI) -> None:
     """Render everything that goes wrong in `app` as a problem."""
     app.add_exception_handler(Problem, _foreseen)
