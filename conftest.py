@@ -10,6 +10,8 @@ from program_settings import ENTRA_CLIENT, SERVICES
 from purser_common import kafka as chassis_kafka
 from purser_common import settings, testing
 
+pytest_plugins = ("pytester", "requirements_plugin")
+
 _SERVERS = pytest.StashKey[testing.Servers]()
 
 

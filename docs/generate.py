@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import clauses
 from crash_points import HOWS, POINTS
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -308,6 +309,7 @@ def generated() -> Files:
         files[f"docs/reference/asyncapi/{service.name}.json"] = dumped(asyncapi(service))
         if service.openapi is not None:
             files[f"docs/reference/openapi/{service.name}.json"] = dumped(service.openapi)
+    files["docs/requirements.md"] = clauses.page(clauses.FOLDER, GENERATED)
     page = "docs/architecture.md"
     files[page] = filled((ROOT / page).read_text(), tables(known))
     return files

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from ports import Ports
+from requirements_plugin import watch
 from stack import Stack
 
 from purser_common import settings
@@ -37,6 +38,7 @@ class System:
         self.stack = stack
         self.kafka = settings.Kafka(bootstrap_servers=stack.kafka)
         self._http = httpx.Client(base_url=stack.url("gateway"), timeout=60)
+        watch.over(self._http)
         self.sandbox = httpx.Client(base_url=stack.url("sandbox"), timeout=30)
         self.admin = self.token("admin")
 

@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+import pytest
 from program_settings import SERVICES
 
+from purser_common import mongo, settings
 from purser_common.testing import eventually, records
 from purser_events.topics import TOPICS
 
@@ -12,9 +14,19 @@ PRICE = {"currency": "USD", "amount": "23.42"}
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
+KEPT = {
+    "purser_reseller": "resellers",
+    "purser_tenant_connection": "tenants",
+    "purser_subscription": "subscriptions",
+    "purser_order": "license_change_requests",
+    "purser_audit": "records",
+}
+"""Database of each service, and the collection in which it alone keeps what it owns."""
+
+
 async def facts_of(system: Any, correlation_id: str, last: str) -> list[dict[str, Any]]:
     def caused(read: list[Any]) -> list[dict[str, Any]]:
-        envelopes = [json.loads(record.value) for record in read]
+        envelopes = [{**json.loads(record.value), "key": record.key} for record in read]
         return [one for one in envelopes if one.get("correlationid") == correlation_id]
 
     def enough(read: list[Any]) -> bool:
@@ -24,6 +36,7 @@ async def facts_of(system: Any, correlation_id: str, last: str) -> list[dict[str
     return caused(await records(system.kafka, *topics, until=enough, within=20))
 
 
+@pytest.mark.requirement("R78.a", "R80.a", "R80.b")
 async def test_a_purchase_is_seen_by_an_outside_consumer_under_one_trace(
     system: Any, shop: Any
 ) -> None:
@@ -47,6 +60,9 @@ async def test_a_purchase_is_seen_by_an_outside_consumer_under_one_trace(
     await eventually(lambda: heard() == {TRACE}, within=20)
     bought = next(one for one in facts if one["type"] == "purser.license.purchased.v1")
     assert bought["tenantid"] == shop.tenant["id"]
+    licences = [one for one in facts if one["type"].startswith("purser.license.")]
+    assert {one["key"] for one in licences} == {shop.tenant["id"].encode()}
+    assert bought["data"]["state"]["customer_id"] == shop.tenant["customer_id"]
     assert bought["data"]["quantity_before"] == 0
     assert bought["data"]["quantity_after"] == asked["quantity"]
     assert bought["data"]["marketplace_subscription_id"] == done["marketplace_subscription_id"]
@@ -54,6 +70,7 @@ async def test_a_purchase_is_seen_by_an_outside_consumer_under_one_trace(
     assert bought["data"]["unit_price"] == PRICE
 
 
+@pytest.mark.requirement("R78.b", "R79.a")
 async def test_a_purchase_shows_as_subscription_with_seats_and_in_the_overview(
     system: Any, shop: Any
 ) -> None:
@@ -146,3 +163,23 @@ async def test_no_service_asks_its_database_what_no_index_serves(system: Any, sh
         if ready["unindexed_queries"]:
             unserved[service] = ready["unindexed_queries"]
     assert unserved == {}
+
+
+@pytest.mark.requirement("R77.a")
+async def test_what_a_purchase_changes_is_kept_by_its_owners_each_in_a_database_of_its_own(
+    system: Any, shop: Any
+) -> None:
+    subscription = await shop.bought()
+    requests = system.get("/v1/license-change-requests", tenant_id=shop.tenant["id"])["items"]
+    trail = system.get("/v1/audit-records", tenant_id=shop.tenant["id"], limit=1)["items"]
+    ids = (shop.reseller["id"], shop.tenant["id"], subscription["id"], requests[0]["id"])
+    wanted = zip(KEPT.items(), (*ids, trail[0]["id"]), strict=True)
+    client = mongo.connect(settings.Mongo(url=system.stack.mongo_url, database="any"))
+    try:
+        for (owner, collection), id in wanted:
+            holders = [
+                name for name in KEPT if await client[name][collection].find_one({"_id": id})
+            ]
+            assert holders == [owner], (collection, holders)
+    finally:
+        await mongo.close(client)
