@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,13 +18,15 @@ from joserfc.jwk import KeySet, RSAKey
 
 from gateway_service.main import build
 from gateway_service.settings import Settings
-from gateway_service.store import OUTBOXES
+from gateway_service.store import OUTBOXES, Model
 from purser_common import kafka as chassis_kafka
 from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
 from purser_common.identity import Caller
+from purser_events.topics import BY_NAME
 
 AUDIENCE = "purser-api"
+EXAMPLES = Path(__file__).resolve().parents[3] / "libs/events/examples"
 OWNERS = ("reseller", "tenant-connection", "subscription", "order", "audit")
 ROOT = "root"
 
@@ -260,6 +263,28 @@ async def kept(deployment: Deployment) -> AsyncIterator[chassis_mongo.Database]:
     """The gateway's database, to look at."""
     async with testing.opened(deployment.mongo) as database:
         yield database
+
+
+@dataclass
+class Known:
+    """Puts states into the read model, as the examples of the language show them."""
+
+    model: Model
+
+    async def put(self, topic: str, id: str, sequence: int = 1, **changed: Any) -> dict[str, Any]:
+        """The state of the topic's example, changed; folded in as a command's answer is."""
+        text = (EXAMPLES / f"purser.{topic}.v1.json").read_text()
+        state: dict[str, Any] = {**json.loads(text)["data"]["state"], "id": id, **changed}
+        whole = BY_NAME[topic].fact.model_fields["state"].annotation.model_validate(state)
+        state = whole.model_dump(mode="json")
+        await self.model.fold_answer(f"{BY_NAME[topic].aggregate}/{id}", sequence, state)
+        return state
+
+
+@pytest.fixture
+def known(kept: chassis_mongo.Database) -> Known:
+    """What the gateway has heard of."""
+    return Known(Model(kept))
 
 
 @pytest.fixture

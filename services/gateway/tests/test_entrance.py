@@ -56,14 +56,14 @@ async def test_an_owner_sees_who_calls_with_which_roles_and_why(public: Any, own
     correlation = f"call-{mark}"
     answer = await public.call(
         "GET",
-        f"/v1/tenants/{mark}/subscriptions?limit=7",
+        f"/v1/tenants/{mark}/orders?limit=7",
         user=user,
         headers={"Purser-Correlation-Id": correlation},
     )
     assert answer.status_code == 200
     assert answer.headers["purser-correlation-id"] == correlation
     (call,) = owners.of(mark)
-    assert (call.owner, call.method, call.query) == ("subscription", "GET", "limit=7")
+    assert (call.owner, call.method, call.query) == ("order", "GET", "limit=7")
     assert call.caller.subject == f"user:{user}"
     assert call.caller.grants == (Grant("viewer", f"tenant/{tenant}"),)
     assert call.headers["purser-correlation-id"] == correlation

@@ -212,9 +212,26 @@ async def test_the_overview_answers_with_its_age_while_every_owner_is_away(
     urls = ("reseller", "tenant_connection", "subscription", "order", "audit")
     away = {f"{owner}_url": "http://127.0.0.1:9" for owner in urls}
     async with deployment.start(role="api", **away) as lonely:
-        assert (await lonely.call("GET", f"/v1/tenants/{id}")).status_code == 503
+        assert (await lonely.call("GET", f"/v1/tenants/{id}/orders")).status_code == 503
         seen = (await lonely.call("GET", "/v1/overview", user=viewer)).json()
     assert ids(seen, "tenants") == {id}
     as_of = datetime.fromisoformat(seen["as_of"])
     assert as_of == document["at"]
     assert datetime.now(UTC) - as_of < timedelta(minutes=2)
+
+
+async def test_what_an_earlier_version_kept_is_listed_once_it_is_completed(
+    deployment: Any, public: Any, known: Any, kept: Any
+) -> None:
+    customer, id = uuid.uuid4().hex, uuid.uuid4().hex
+    await known.put("tenant.registered", id, customer_id=customer)
+    now = {"place": "", "shown": "", "status": ""}
+    await kept["tenants"].update_one({"_id": f"tenant/{id}"}, {"$unset": now})
+    path = f"/v1/tenants?customer_id={customer}"
+    assert (await public.call("GET", path)).json()["items"] == []
+    async with deployment.start(role="api") as newer:
+
+        async def listed() -> bool:
+            return bool((await newer.call("GET", path)).json()["items"])
+
+        await eventually(listed)

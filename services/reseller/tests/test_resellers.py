@@ -259,20 +259,6 @@ async def test_roles_decide_who_may_add_and_who_may_look(service: Any, sandbox: 
     assert scoped.status_code == 403
 
 
-async def test_every_reseller_is_listed_once_page_by_page(service: Any, sandbox: Any) -> None:
-    added = [(await service.add(await sandbox.account()))["id"] for _ in range(3)]
-    listed: list[str] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = await service.call("GET", "/v1/resellers", params={"limit": "2", **cursor})
-        listed += [reseller["id"] for reseller in page.json()["items"]]
-        if page.json()["next"] is None:
-            break
-        cursor = {"cursor": page.json()["next"]}
-    assert len(listed) == len(set(listed))
-    assert set(added) <= set(listed)
-
-
 async def test_the_module_is_listed_with_its_counts_and_regions(service: Any, sandbox: Any) -> None:
     await service.add(await sandbox.account())
     (module,) = (await service.call("GET", "/v1/marketplaces")).json()["items"]
@@ -284,5 +270,5 @@ async def test_the_module_is_listed_with_its_counts_and_regions(service: Any, sa
 
 
 async def test_calls_without_a_token_or_of_strangers_are_refused(service: Any) -> None:
-    assert (await service.http.get("/v1/resellers")).status_code == 401
+    assert (await service.http.get("/v1/resellers/x")).status_code == 401
     assert (await service.call("GET", "/internal/resellers/x", peer="gateway")).status_code == 403

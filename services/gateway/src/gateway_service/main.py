@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from gateway_service import clients, consumers, store, views
-from gateway_service.api import own, passthrough
+from gateway_service.api import own, passthrough, reading
 from gateway_service.api.entrance import Entrance
 from gateway_service.commands import appoint_first_admins
 from gateway_service.settings import Settings
@@ -48,9 +48,12 @@ def build(settings: Settings) -> FastAPI:
 
     process.job("gateway.forget-answers", forget, every=600)
     process.alongside(appoint)
+    process.alongside(model.complete)
+    reads = views.Views(process.database)
     routers = [
-        passthrough.router(entrance, owners),
-        own.router(entrance, assignments, views.Views(process.database), process.clock.now),
+        reading.router(entrance, reads),
+        passthrough.router(entrance, owners, reads),
+        own.router(entrance, assignments, reads, process.clock.now),
     ]
     app = process.app("Purser", "Licences of a managed service provider's customers.", routers)
     app.state.process = process

@@ -1,8 +1,8 @@
 """Role assignments, records of calls, remembered answers, and the read model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from purser_common import outbox
@@ -33,15 +33,42 @@ MODEL = {
     "buying-stop": "buying_stops",
 }
 """The read model: aggregate → collection, one document per subject."""
+SORTED_BY: Mapping[str, tuple[str, Callable[[str], Any]]] = {
+    "reseller": ("display_name", str.casefold),
+    "customer": ("added_at", datetime.fromisoformat),
+    "tenant": ("registered_at", datetime.fromisoformat),
+    "subscription": ("created_on", str),
+    "license-change-request": ("requested_at", datetime.fromisoformat),
+}
+"""Aggregate → the field of its state by which its list is sorted, and how its value is read.
+
+Resellers go by name, the others newest first.
+"""
+TOMBSTONES = {"reseller": "deleted", "customer": "removed", "tenant": "removed"}
+"""Aggregate → the status of one that is gone, and is kept only for its sequence."""
 
 UP, DOWN = ASCENDING, DESCENDING
+
+
+def _of_list(aggregate: str) -> tuple[Index, ...]:
+    """What a list is filtered and sorted by."""
+    down = DOWN if aggregate != "reseller" else UP
+    place = (("place", down), ("_id", down))
+    filters = ((), ("customer_id",), ("tenant_id",), ("status",), ("tenant_id", "status"))
+    return tuple(
+        Index(MODEL[aggregate], (("shown", UP), *((name, UP) for name in names), *place))
+        for names in filters
+    )
+
+
 INDEXES = (
     Index(ASSIGNMENTS, (("principal", UP), ("status", UP))),
     Index(ASSIGNMENTS, (("granted_at", DOWN), ("_id", DOWN))),
     Index(ANSWERS, (("created_at", UP),)),
     *(Index(name, (("tenant_id", UP), ("at", DOWN))) for name in MODEL.values()),
     *(Index(name, (("customer_id", UP), ("at", DOWN))) for name in MODEL.values()),
-    *(Index(name, (("at", DOWN),)) for name in MODEL.values()),
+    *(Index(name, (("shown", UP), ("at", DOWN))) for name in MODEL.values()),
+    *(index for aggregate in SORTED_BY for index in _of_list(aggregate)),
     Index(MODEL["buying-stop"], (("state.status", UP), ("at", DOWN))),
     *outbox.indexes(ASSIGNMENTS),
     *outbox.indexes(ACTIONS),
@@ -203,17 +230,43 @@ class Model:
             document = _document(subject, sequence, state)
             await keep_newest(self._database[MODEL[aggregate]], [document])
 
+    async def complete(self) -> None:
+        """Give states that an earlier version kept what they are listed by."""
+        for name in MODEL.values():
+            collection = self._database[name]
+            async for old in collection.find({"shown": {"$exists": False}}):
+                fields = _listed_by(old["_id"], old["state"])
+                still = {"_id": old["_id"], "sequence": old["sequence"]}
+                await collection.update_one(still, {"$set": fields})
+
 
 def _document(subject: str, sequence: int, state: dict[str, Any]) -> Document:
-    aggregate, _, id = subject.partition("/")
     return {
         "_id": subject,
         "sequence": sequence,
         "state": state,
         "at": real_now(),
+        **_listed_by(subject, state),
+    }
+
+
+def _listed_by(subject: str, state: dict[str, Any]) -> Document:
+    """What a document is filtered and sorted by, beside its state."""
+    aggregate, _, id = subject.partition("/")
+    status = state.get("status")
+    return {
         "tenant_id": id if aggregate == "tenant" else state.get("tenant_id"),
         "customer_id": id if aggregate == "customer" else state.get("customer_id"),
+        "status": status,
+        "place": _place(aggregate, state),
+        "shown": status is None or status != TOMBSTONES.get(aggregate),
     }
+
+
+def _place(aggregate: str, state: dict[str, Any]) -> Any:
+    field, read = SORTED_BY.get(aggregate, ("", str))
+    value = state.get(field)
+    return read(value) if value else ""
 
 
 def _fields(assignment: RoleAssignment) -> Document:

@@ -17,22 +17,11 @@ class Views:
         self._requests = database[REQUESTS]
         self._orders = database[ORDERS]
 
-    async def requests(
-        self, caller: Caller, tenant_id: str | None, cursor: str | None, limit: int
-    ) -> dict[str, Any]:
-        """Requests, newest first."""
-        own: dict[str, Any] = {"tenant_id": tenant_id} if tenant_id else {}
-        return await self._list(caller, own, cursor, limit)
-
     async def review_items(self, caller: Caller, cursor: str | None, limit: int) -> dict[str, Any]:
         """Requests that only a person can settle, newest first."""
-        return await self._list(caller, {"phase": NEEDS_REVIEW}, cursor, limit)
-
-    async def _list(
-        self, caller: Caller, own: dict[str, Any], cursor: str | None, limit: int
-    ) -> dict[str, Any]:
         allowed = scope_filter(caller.scopes(*ROLES), customer="customer_id", tenant="tenant_id")
-        return await newest(self._requests, "requested_at", cursor, limit, allowed, own)
+        waiting = {"phase": NEEDS_REVIEW}
+        return await newest(self._requests, "requested_at", cursor, limit, allowed, waiting)
 
     async def request(self, id: str) -> Document | None:
         """A request with its execution: attempts and what showed its order."""

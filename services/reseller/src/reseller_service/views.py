@@ -28,14 +28,6 @@ class Views:
             }
         ]
 
-    async def resellers(self, cursor: str | None, limit: int) -> dict[str, Any]:
-        """A page of resellers, by display name."""
-        after = position(cursor, str)
-        query = {"display_name_key": {"$gt": after[0]}} if after else {}
-        found = self._database[RESELLERS].find(query, {"state": 1, "display_name_key": 1})
-        documents = await found.sort([("display_name_key", 1)]).limit(limit + 1).to_list(limit + 1)
-        return _page(documents, limit, "display_name_key")
-
     async def mappings(self, reseller_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """A page of a reseller's licence mappings."""
         after = position(cursor, str)

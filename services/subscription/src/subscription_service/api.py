@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 
 from purser_common.errors import NotFound
 from purser_common.identity import ROLES, Caller
 from purser_common.mongo import Document
-from purser_common.web import CallerOf, CauseOf, Page, answer
+from purser_common.web import CallerOf, CauseOf, answer
 from purser_events.subscription import Subscription
 from subscription_service.commands import Openings, Reader, read_again
 from subscription_service.views import Views
@@ -23,17 +22,6 @@ def router(
     """The subscription service's routes."""
     routes = APIRouter()
     openings = Openings(reader)
-
-    @routes.get("/v1/tenants/{id}/subscriptions", operation_id="list_subscriptions")
-    async def listed(
-        id: str,
-        caller: CallerOf,
-        cursor: str | None = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> Page[Subscription]:
-        """A tenant's subscriptions, newest first."""
-        caller.require(*ROLES, customer=await views.customer_of(id), tenant=id)
-        return Page[Subscription].model_validate(await views.of_tenant(caller, id, cursor, limit))
 
     @routes.get("/v1/subscriptions/{id}", operation_id="get_subscription")
     async def one(

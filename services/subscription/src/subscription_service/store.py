@@ -9,7 +9,6 @@ from purser_common.clock import real_now
 from purser_common.errors import VersionConflict
 from purser_common.mongo import (
     ASCENDING,
-    DESCENDING,
     Database,
     Document,
     DuplicateKeyError,
@@ -26,9 +25,6 @@ from subscription_service.domain import MOST_FAILURES, Refresh
 
 SUBSCRIPTIONS, REFRESHES, CONNECTIONS = "subscriptions", "refreshes", "connections"
 INDEXES = (
-    Index(
-        SUBSCRIPTIONS, (("tenant_id", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING))
-    ),
     Index(REFRESHES, (("due_at", ASCENDING),), sparse=True),
     Index(CONNECTIONS, (("reseller_id", ASCENDING), ("marketplace_customer_id", ASCENDING))),
     *outbox.indexes(SUBSCRIPTIONS),
@@ -52,7 +48,7 @@ class Mirror:
         self, subscription: Subscription, facts: Sequence[Fact], cause: Cause
     ) -> Loaded[Subscription]:
         """Keep a new one. Raises VersionConflict when another reader was faster."""
-        fields = {**_fields(subscription), "created_at": real_now()}
+        fields = _fields(subscription)
         try:
             document = await self._outbox.insert(
                 self._collection, subscription.id, fields, facts, cause

@@ -23,9 +23,7 @@ from tenant_connection_service.domain import ConsentAsked, ManagedTenant, Pendin
 CUSTOMERS, TENANTS = "customers", "tenants"
 UNSEEN = "there is no such object, or it is not yours to see"
 INDEXES = (
-    Index(CUSTOMERS, (("added_at", DESCENDING), ("_id", DESCENDING))),
     Index(TENANTS, (("entra_tenant_id", ASCENDING),), unique=True),
-    Index(TENANTS, (("registered_at", DESCENDING), ("_id", DESCENDING))),
     Index(
         TENANTS, (("customer_id", ASCENDING), ("registered_at", DESCENDING), ("_id", DESCENDING))
     ),
@@ -55,7 +53,7 @@ class Customers:
         self, customer: Customer, facts: Sequence[Fact], cause: Cause, request: Request
     ) -> Loaded[Customer]:
         """Keep a new customer; the same keyed call gives the same. Raises Invalid."""
-        fields = {"state": customer.model_dump(mode="json"), "added_at": customer.added_at}
+        fields = {"state": customer.model_dump(mode="json")}
         try:
             document = await self._outbox.insert(
                 self._collection, customer.id, fields, facts, cause, request

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from purser_common.identity import ROLES, Caller, scope_filter
 from purser_common.mongo import Database, Document
 from purser_common.web import newest
 from tenant_connection_service.store import CUSTOMERS, TENANTS
@@ -14,18 +13,6 @@ class Views:
     def __init__(self, database: Database) -> None:
         self._customers = database[CUSTOMERS]
         self._tenants = database[TENANTS]
-
-    async def customers(self, caller: Caller, after: str | None, limit: int) -> dict[str, Any]:
-        """Customers, newest first."""
-        scopes = caller.scopes(*ROLES)
-        whole = frozenset(scope for scope in scopes if not scope.startswith("tenant/"))
-        allowed = scope_filter(whole, customer="_id", tenant="_id")
-        return await newest(self._customers, "added_at", after, limit, allowed)
-
-    async def tenants(self, caller: Caller, after: str | None, limit: int) -> dict[str, Any]:
-        """Tenants, newest first."""
-        allowed = scope_filter(caller.scopes(*ROLES), customer="customer_id", tenant="_id")
-        return await newest(self._tenants, "registered_at", after, limit, allowed)
 
     async def customer_tenants(
         self, customer_id: str, after: str | None, limit: int

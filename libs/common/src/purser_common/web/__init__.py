@@ -2,7 +2,7 @@
 
 from purser_common.web.app import build
 from purser_common.web.calls import Peer, Signed, segment
-from purser_common.web.pages import Page, cursor, newest, position
+from purser_common.web.pages import Page, cursor, keyset, newest, position
 from purser_common.web.process import Process
 from purser_common.web.requests import (
     CallerOf,
@@ -26,6 +26,7 @@ __all__ = [
     "cursor",
     "etag_of",
     "if_match",
+    "keyset",
     "newest",
     "position",
     "segment",

@@ -45,6 +45,43 @@ def _state(document: Document) -> Any:
     return document["state"]
 
 
+async def keyset(
+    collection: Collection,
+    field: str,
+    after: str | None,
+    limit: int,
+    *wanted: Mapping[str, Any] | None,
+    read: Callable[[Any], Any],
+    direction: int,
+    shown: Callable[[Document], Any] = _state,
+) -> dict[str, Any]:
+    """A page of the documents for which all that is wanted holds, by (`field`, `_id`).
+
+    `read` makes the field's value from what a cursor says; None among what is wanted stands for nothing,
+    as `scope_filter` says it. Raises Malformed for a cursor of another list.
+    """
+    place = position(after, read, str)
+    parts = [part for part in wanted if part is not None]
+    if len(parts) < len(wanted):
+        return {"items": [], "next": None}
+    if place is not None:
+        (at, id), beyond = place, "$lt" if direction == DESCENDING else "$gt"
+        parts.append({"$or": [{field: {beyond: at}}, {field: at, "_id": {beyond: id}}]})
+    # side by side, two conditions on one field would overwrite each other
+    query = {"$and": [part for part in parts if part]} if any(parts) else {}
+    order = [(field, direction), ("_id", direction)]
+    found = await collection.find(query).sort(order).limit(limit + 1).to_list(limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    return {
+        "items": [shown(document) for document in found[:limit]],
+        "next": cursor(_said(last[field]), last["_id"]) if last else None,
+    }
+
+
+def _said(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
 async def newest(
     collection: Collection,
     time: str,
@@ -53,24 +90,11 @@ async def newest(
     *wanted: Mapping[str, Any] | None,
     shown: Callable[[Document], Any] = _state,
 ) -> dict[str, Any]:
-    """A page of the documents for which all that is wanted holds, by (`time`, `_id`), newest first.
+    """A page by (`time`, `_id`), newest first; it stays the same while new documents arrive.
 
-    `time` names their field; None among what is wanted stands for nothing, as `scope_filter` says it. A
-    page stays the same while new documents arrive. Raises Malformed for a cursor of another list.
+    `time` names their field. Raises Malformed for a cursor of another list.
     """
-    place = position(after, datetime.fromisoformat, str)
-    parts = [part for part in wanted if part is not None]
-    if len(parts) < len(wanted):
-        return {"items": [], "next": None}
-    if place is not None:
-        at, id = place
-        parts.append({"$or": [{time: {"$lt": at}}, {time: at, "_id": {"$lt": id}}]})
-    # side by side, two conditions on one field would overwrite each other
-    query = {"$and": [part for part in parts if part]} if any(parts) else {}
-    order = [(time, DESCENDING), ("_id", DESCENDING)]
-    found = await collection.find(query).sort(order).limit(limit + 1).to_list(limit + 1)
-    last = found[limit - 1] if len(found) > limit else None
-    return {
-        "items": [shown(document) for document in found[:limit]],
-        "next": cursor(last[time].isoformat(), last["_id"]) if last else None,
-    }
+    read, direction = datetime.fromisoformat, DESCENDING
+    return await keyset(
+        collection, time, after, limit, *wanted, read=read, direction=direction, shown=shown
+    )

@@ -1,4 +1,4 @@
-"""What the gateway answers itself: who am I, role assignments, the overview."""
+"""What the gateway answers itself: who am I, and role assignments."""
 
 import json
 from collections.abc import Callable
@@ -47,18 +47,9 @@ def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
 
         async def tell(call: Call) -> Answer:
             grants = [{"role": g.role, "scope": g.scope} for g in call.caller.grants]
-            return _json({"subject": call.caller.subject, "name": call.name, "roles": grants})
+            return json_answer({"subject": call.caller.subject, "name": call.name, "roles": grants})
 
         return await entrance.serve(request, "get_me", tell)
-
-    @routes.get("/v1/overview", operation_id="get_overview")
-    async def overview(request: Request) -> Response:
-        """Resellers, tenants, subscriptions with seats, requests and stops, in one answer."""
-
-        async def tell(call: Call) -> Answer:
-            return _json(await views.overview(call.caller))
-
-        return await entrance.serve(request, "get_overview", tell)
 
     @routes.get("/v1/role-assignments", operation_id="list_role_assignments")
     async def listed(
@@ -70,7 +61,7 @@ def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
 
         async def tell(call: Call) -> Answer:
             call.caller.require("platform_admin")
-            return _json(await views.assignments(cursor, limit))
+            return json_answer(await views.assignments(cursor, limit))
 
         return await entrance.serve(request, "list_role_assignments", tell)
 
@@ -120,7 +111,8 @@ def _body(raw: bytes) -> RoleAssignmentBody:
         raise Invalid("a value is wrong; see errors", errors=tuple(fields)) from error
 
 
-def _json(body: dict[str, Any], status: int = 200) -> Answer:
+def json_answer(body: Any, status: int = 200) -> Answer:
+    """A body as the gateway's own answer."""
     return Answer(status, dict(_JSON), json.dumps(body).encode())
 
 

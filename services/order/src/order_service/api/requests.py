@@ -20,7 +20,7 @@ from order_service.views import Views
 from purser_common.errors import FieldError, Invalid, NotFound
 from purser_common.identity import ROLES
 from purser_common.outbox import Loaded
-from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, etag_of
+from purser_common.web import CallerOf, CauseOf, RequestOf, answer, etag_of
 from purser_events.license import LicenseChangeRequest
 from purser_events.values import Money, ProductIdentity
 
@@ -169,15 +169,6 @@ def add(routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], No
         on_request()
         response.headers["Location"] = f"/v1/license-change-requests/{loaded.state.id}"
         return answered(response, loaded)
-
-    @routes.get("/v1/license-change-requests", operation_id="list_license_change_requests")
-    async def requests(
-        caller: CallerOf, tenant_id: str | None = None, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[LicenseChangeRequest]:
-        """Requests within the caller's scope, newest first."""
-        return Page[LicenseChangeRequest].model_validate(
-            await views.requests(caller, tenant_id, cursor, limit)
-        )
 
     @routes.get("/v1/license-change-requests/{id}", operation_id="get_license_change_request")
     async def one(id: str, caller: CallerOf, response: Response) -> LicenseChangeDetail:

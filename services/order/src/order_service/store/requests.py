@@ -47,9 +47,6 @@ INDEXES = (
     Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("requested_at", UP), ("_id", UP))),
     Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("due_at", UP))),
     Index(REQUESTS, (("reseller_id", UP), ("placed_at", DESCENDING))),
-    Index(REQUESTS, (("requested_at", DESCENDING), ("_id", DESCENDING))),
-    Index(REQUESTS, (("tenant_id", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
-    Index(REQUESTS, (("customer_id", UP), ("requested_at", DESCENDING), ("_id", DESCENDING))),
     *outbox.indexes(REQUESTS),
 )
 UNSETTLED = (SENDING, VERIFYING, NEEDS_REVIEW)

@@ -26,7 +26,6 @@ class Views(Protocol):
     """Reads this service's own database."""
 
     async def marketplaces(self) -> list[dict[str, Any]]: ...
-    async def resellers(self, cursor: str | None, limit: int) -> dict[str, Any]: ...
 
 
 class Browser(Protocol):
@@ -184,14 +183,6 @@ def _view_routes(routes: APIRouter, registry: Registry, views: Views) -> None:
             raise NotFound("there is no such marketplace")
         options = [RegionOption(code=one.code, name=one.name) for one in registry.regions]
         return Page[RegionOption](items=options)
-
-    @routes.get("/v1/resellers", operation_id="list_resellers")
-    async def listed(
-        caller: CallerOf, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[Reseller]:
-        """All resellers, by display name."""
-        require_role(caller)
-        return Page[Reseller].model_validate(await views.resellers(cursor, limit))
 
     @routes.get("/v1/resellers/{id}", operation_id="view_reseller")
     async def one(id: str, caller: CallerOf, response: Response) -> Reseller:

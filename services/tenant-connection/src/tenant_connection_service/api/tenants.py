@@ -79,13 +79,6 @@ def _add_customers(routes: APIRouter, office: Office, views: Views) -> None:
         response.headers["Location"] = f"/v1/customers/{loaded.state.id}"
         return answer(response, f"customer/{loaded.state.id}", loaded.sequence, loaded.state)
 
-    @routes.get("/v1/customers", operation_id="list_customers")
-    async def listed(
-        caller: CallerOf, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[Customer]:
-        """Customers within the caller's scope, newest first."""
-        return Page[Customer].model_validate(await views.customers(caller, cursor, limit))
-
     @routes.get("/v1/customers/{id}", operation_id="get_customer")
     async def one(id: str, caller: CallerOf, response: Response) -> Customer:
         """One customer."""
@@ -120,13 +113,6 @@ def _add_tenants(routes: APIRouter, office: Office, views: Views) -> None:
         caller.require(*ROLES, customer=id)
         _known(await views.customer(id))
         return Page[Tenant].model_validate(await views.customer_tenants(id, cursor, limit))
-
-    @routes.get("/v1/tenants", operation_id="list_tenants")
-    async def listed(
-        caller: CallerOf, cursor: str | None = None, limit: Limit = 50
-    ) -> Page[Tenant]:
-        """Tenants within the caller's scope, newest first."""
-        return Page[Tenant].model_validate(await views.tenants(caller, cursor, limit))
 
     @routes.get("/v1/tenants/{id}", operation_id="get_tenant")
     async def one(id: str, caller: CallerOf, response: Response) -> Tenant:
