@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from order_service.domain.purchase import NEEDS_REVIEW
+from order_service.domain.purchase import NEEDS_REVIEW, OPEN, READY
 from order_service.store import ORDERS, REQUESTS
 from purser_common.identity import ROLES, Caller, scope_filter
 from purser_common.mongo import Database, Document
@@ -38,6 +38,20 @@ class Views:
             "sequence": document["sequence"],
             "body": {**document["state"], "execution": execution},
         }
+
+    async def open_requests(self, of: dict[str, Any]) -> list[dict[str, Any]]:
+        """Requests that have not ended, of one tenant or one reseller; 200 at most."""
+        shown = {"state": 1, "phase": 1, "evidence": 1}
+        found = self._requests.find({**of, "phase": {"$in": sorted(OPEN)}}, shown).limit(200)
+        return [
+            {
+                "id": one["_id"],
+                "status": one["state"]["status"],
+                "tenant_id": one["state"]["tenant_id"],
+                "sent": one["phase"] != READY or bool(one["evidence"]),
+            }
+            for one in await found.to_list(200)
+        ]
 
     async def orders(self, tenant_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """The tenant's orders that Purser did not place, newest first."""

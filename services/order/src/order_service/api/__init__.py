@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter
 
-from order_service.api import requests, reviews, spend_caps
+from order_service.api import internal, requests, reviews, spend_caps
 from order_service.commands.requesting import Desk
 from order_service.commands.spending import Purse
 from order_service.commands.sweeping import Post
@@ -19,4 +19,5 @@ def router(
     requests.add(routes, desk, views, on_request)
     reviews.add(routes, desk, post, views, on_request)
     spend_caps.add(routes, purse)
+    internal.add(routes, views)
     return routes

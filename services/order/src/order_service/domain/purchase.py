@@ -52,6 +52,9 @@ STATUS: Mapping[str, str] = {READY: "placing", SENDING: "placing", VERIFYING: "u
 
 HOLDS_SLOT = frozenset({READY, SENDING, VERIFYING, NEEDS_REVIEW, PLACED})
 
+OPEN = HOLDS_SLOT
+"""What has not ended: a tenant or reseller that it is of cannot be let go of."""
+
 _PO = re.compile(r"[A-Za-z0-9 ._/-]{1,32}")
 
 

@@ -47,6 +47,7 @@ INDEXES = (
     Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("requested_at", UP), ("_id", UP))),
     Index(REQUESTS, (("reseller_id", UP), ("phase", UP), ("due_at", UP))),
     Index(REQUESTS, (("reseller_id", UP), ("placed_at", DESCENDING))),
+    Index(REQUESTS, (("tenant_id", UP), ("phase", UP))),
     *outbox.indexes(REQUESTS),
 )
 UNSETTLED = (SENDING, VERIFYING, NEEDS_REVIEW)
