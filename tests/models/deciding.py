@@ -206,6 +206,7 @@ DECISIONS: Mapping[str, Callable[..., Purchase]] = {
     "link": lambda p, id: review.link(p, order(id), "user:a", "seen", BEGINNING)[0],
     "give_up": lambda p: review.give_up(p, "user:a", "enough")[0],
     "objected": _objected,
+    "withdrawn": lambda p: rules.withdrawn(p, "user:a", "the tenant was removed")[0],
     "completed": _completed,
     "order_failed": _order_failed,
 }

@@ -179,6 +179,9 @@ class Purchasing:
             objected = self._decided(w, "objected")
             if objected:
                 yield "somebody deletes the mapping", By.PERSON, objected
+            withdrawn = self._decided(w, "withdrawn")
+            if withdrawn and withdrawn != w:
+                yield "somebody removes the tenant", By.PERSON, withdrawn
         if purchase.phase == rules.SENDING:
             does = ("records", n, "no") if self.variant.takes_over else ("waits", n, "")
             yield f"a worker takes attempt {n} over", By.SYSTEM, works(w, IDLE, does)

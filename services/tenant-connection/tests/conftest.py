@@ -112,6 +112,55 @@ async def resellers(keys: testing.Keys) -> AsyncIterator[ResellerService]:
         stand_in.release()
 
 
+class OrderService:
+    """An order service as small as can be: which requests are open, and whether it answers."""
+
+    def __init__(self, tokens: InternalTokens) -> None:
+        self.url = ""
+        self.open: dict[str, list[dict[str, Any]]] = {}
+        self.broken: set[str] = set()
+        self.asked_by: dict[str, list[str]] = {}
+        self._held: dict[str, asyncio.Event] = {}
+        self._tokens = tokens
+        self.app = FastAPI()
+        problems.install(self.app)
+        self.app.get("/internal/open-requests")(self._requests)
+
+    def open_request(self, tenant_id: str, sent: bool = True, status: str = "placed") -> str:
+        """A request of the tenant that has not ended."""
+        id = uuid.uuid4().hex
+        one = {"id": id, "status": status, "tenant_id": tenant_id, "sent": sent}
+        self.open.setdefault(tenant_id, []).append(one)
+        return id
+
+    def hold(self, tenant_id: str) -> asyncio.Event:
+        """Let whoever asks about a tenant wait until the event is set."""
+        return self._held.setdefault(tenant_id, asyncio.Event())
+
+    def release(self) -> None:
+        """Let everybody go who still waits."""
+        for held in self._held.values():
+            held.set()
+
+    async def _requests(self, tenant_id: str, request: Request) -> dict[str, Any]:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        self.asked_by.setdefault(tenant_id, []).append(self._tokens.verify(token).subject)
+        if tenant_id in self._held:
+            await self._held[tenant_id].wait()
+        if tenant_id in self.broken:
+            raise RuntimeError("planted")
+        return {"requests": self.open.get(tenant_id, [])}
+
+
+@pytest.fixture(scope="session")
+async def orders(keys: testing.Keys) -> AsyncIterator[OrderService]:
+    stand_in = OrderService(keys.tokens("order", "tenant-connection"))
+    async with testing.serving(stand_in.app) as url:
+        stand_in.url = url
+        yield stand_in
+        stand_in.release()
+
+
 class Service(testing.Service):
     """The service, called by its peers, and the steps that tests begin with."""
 
@@ -147,9 +196,11 @@ class Service(testing.Service):
         assert made.status_code == 201, made.text
         return {**made.json(), "etag": made.headers["etag"]}
 
-    async def ask_consent(self, tenant: dict[str, Any], **options: Any) -> httpx.Response:
+    async def ask_consent(
+        self, tenant: dict[str, Any], choices: dict[str, Any] | None = None, **options: Any
+    ) -> httpx.Response:
         path = f"/v1/tenants/{tenant['id']}/consent-requests"
-        return await self.call("POST", path, json={}, **options)
+        return await self.call("POST", path, json=choices or {}, **options)
 
     async def consent_url(self, tenant: dict[str, Any]) -> str:
         asked = await self.ask_consent(tenant)
@@ -185,15 +236,44 @@ class Service(testing.Service):
         path = f"/v1/tenants/{tenant['id']}/connection"
         return await self.call("PUT", path, json=body, **{"etag": tenant["etag"], **options})
 
+    async def connected(self, reseller: str, customer: str) -> dict[str, Any]:
+        tenant = await self.added()
+        connected = await self.connect(tenant, reseller, customer)
+        assert connected.status_code == 200, connected.text
+        return {**connected.json(), "etag": connected.headers["etag"]}
+
+    async def change(self, tenant: dict[str, Any], **fields: Any) -> httpx.Response:
+        path = f"/v1/tenants/{tenant['id']}/connection"
+        return await self.call("PATCH", path, json=fields, etag=tenant["etag"])
+
+    async def disconnect(
+        self, tenant: dict[str, Any], confirm: str = "?confirm=true", **options: Any
+    ) -> httpx.Response:
+        path = f"/v1/tenants/{tenant['id']}/connection{confirm}"
+        return await self.call("DELETE", path, **{"etag": tenant["etag"], **options})
+
+    async def remove(
+        self, tenant: dict[str, Any], typed: str = "Yes", **options: Any
+    ) -> httpx.Response:
+        path = f"/v1/tenants/{tenant['id']}/removals"
+        return await self.call("POST", path, json={"confirmation": typed}, **options)
+
     async def read(self, id: str) -> dict[str, Any]:
         found = await self.call("GET", f"/v1/tenants/{id}")
         assert found.status_code == 200, found.text
         return {**found.json(), "etag": found.headers["etag"]}
 
     async def pending(self, id: str) -> bool:
+        return bool((await self._standing(id))["pending"])
+
+    async def closing(self, id: str) -> bool:
+        return bool((await self._standing(id))["closing"])
+
+    async def _standing(self, id: str) -> dict[str, Any]:
         found = await self.call("GET", f"/internal/tenants/{id}", roles=(), peer="order")
         assert found.status_code == 200, found.text
-        return bool(found.json()["pending"])
+        standing: dict[str, Any] = found.json()
+        return standing
 
     async def references(self, reseller: str) -> list[str]:
         path = f"/internal/references?reseller_id={reseller}"
@@ -211,6 +291,7 @@ class Deployment:
     kafka: settings.Kafka
     sandbox: Sandbox
     resellers: ResellerService
+    orders: OrderService
 
     def microsoft(self, secret_file: Path | None = None) -> dict[str, str]:
         return {
@@ -231,6 +312,7 @@ class Deployment:
             "hmac_key_file": self.keys.hmac("tenant-connection"),
             "consent_callback_url": CALLBACK,
             "reseller_url": self.resellers.url,
+            "order_url": self.orders.url,
         }
         return Settings(**fields | changed)
 
@@ -252,6 +334,7 @@ class Deployment:
             "HMAC_KEY_FILE": str(told.hmac_key_file),
             "CONSENT_CALLBACK_URL": CALLBACK,
             "RESELLER_URL": self.resellers.url,
+            "ORDER_URL": self.orders.url,
             **{f"MICROSOFT__{name.upper()}": value for name, value in self.microsoft().items()},
             **changed,
         }
@@ -269,9 +352,10 @@ async def deployment(
     keys: testing.Keys,
     sandbox: Sandbox,
     resellers: ResellerService,
+    orders: OrderService,
 ) -> AsyncIterator[Deployment]:
     async with servers.fresh_database() as config:
-        yield Deployment(keys, config, provisioned, sandbox, resellers)
+        yield Deployment(keys, config, provisioned, sandbox, resellers, orders)
 
 
 @pytest.fixture(scope="session")

@@ -133,7 +133,7 @@ async def test_a_state_expires_after_fifteen_minutes_of_business_time(
     async with deployment.start() as (later, app):
         app.state.process.clock.advance_to(15 * 60)
         answer = await later.callback(returned, "application/json")
-        assert (answer.status_code, answer.json()["code"]) == (400, "consent_state_invalid")
+        assert (answer.status_code, answer.json()["code"]) == (400, "consent_state_expired")
         assert "longer" in answer.json()["detail"]
         fresh = await sandbox.answer(await later.consent_url(tenant))
         assert (await later.callback(fresh)).status_code == 200

@@ -1,36 +1,50 @@
 """Decisions about tenants: no order of steps leads anywhere else than the rules say."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from purser_common.errors import Invalid, Malformed, Problem
 from purser_events.envelope import Fact
 from purser_events.tenant import (
     Customer,
     TenantConnected,
+    TenantConnectionChanged,
     TenantConsented,
     TenantConsentRevoked,
+    TenantDisconnected,
     TenantFact,
 )
-from tenant_connection_service import domain
 from tenant_connection_service.clients import States
-from tenant_connection_service.domain import ConsentAsked, ManagedTenant, PendingConnection
+from tenant_connection_service.domain import connection, consent, customers, names, removal, tenants
+from tenant_connection_service.domain.tenants import (
+    Closing,
+    ConsentAsked,
+    ManagedTenant,
+    PendingConnection,
+)
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CUSTOMER = Customer(id="c", name="Northwind Traders", added_at=NOW)
 ENTRA = "0f8fad5b-d9cb-469f-a165-70867728950e"
-MODULE = domain.MARKETPLACES[0]
+MODULE = tenants.MARKETPLACES[0]
 
 
 def register(
     entra: str = ENTRA, name: str = "Head office", host: str = "a.example.com"
 ) -> ManagedTenant:
-    return domain.registered("t", CUSTOMER, entra, name, host, NOW)[0]
+    return tenants.registered("t", CUSTOMER, entra, name, host, NOW)[0]
 
 
 def refusal(decide: Callable[[], object]) -> Problem | None:
@@ -59,17 +73,17 @@ def test_registering_anything_works_or_names_the_field(entra: str, name: str, ho
     named = {error.pointer for error in refused.errors} if refused else set()
     # What was not named is right: with the named fields mended it is taken.
     mended = {field: good[field] if field in named else given for field, given in fields.items()}
-    assert 0 < len(register(*mended.values()).tenant.name) <= domain.MAX_NAME
+    assert 0 < len(register(*mended.values()).tenant.name) <= names.MAX_NAME
     assert refused is None or named
 
 
 @given(name=st.text(min_size=1, max_size=50))
 def test_a_name_survives_being_taken_twice(name: str) -> None:
     try:
-        once = domain.added_customer("c", name, NOW)[0].name
+        once = customers.added_customer("c", name, NOW)[0].name
     except Invalid:
         return
-    assert domain.added_customer("c", once, NOW)[0].name == once
+    assert customers.added_customer("c", once, NOW)[0].name == once
 
 
 @given(
@@ -117,7 +131,7 @@ class TenantLife(RuleBasedStateMachine):
     def now(self) -> datetime:
         return NOW + timedelta(minutes=self.minute)
 
-    def take(self, decision: domain.Decision | None) -> None:
+    def take(self, decision: tenants.Decision | None) -> None:
         if decision is None:
             return
         before, (self.managed, facts) = self.managed, decision
@@ -134,50 +148,57 @@ class TenantLife(RuleBasedStateMachine):
     def time_passes(self) -> None:
         self.minute += 1
 
+    @precondition(lambda self: self.managed.tenant.status != "removed")
     @rule()
     def ask_consent(self) -> None:
         self.nonces += 1
-        asked = ConsentAsked(f"n{self.nonces}", self.now + domain.STATE_LIFE, "correlation")
-        self.take(domain.consent_requested(self.managed, asked))
+        asked = ConsentAsked(f"n{self.nonces}", self.now + consent.STATE_LIFE, "correlation")
+        self.take(consent.consent_requested(self.managed, asked))
 
     @rule(older=st.integers(0, 2), accepted=st.booleans())
     def microsoft_answers(self, older: int, accepted: bool) -> None:
         asked = self.managed.consent_asked
         nonce = f"n{self.nonces - older}"
-        usable = asked is not None and older == 0 and not asked.answered
-        refused = refusal(lambda: domain.open_request(self.managed, nonce))
+        usable = asked is not None and asked.nonce == nonce and asked.answer is None
+        refused = refusal(lambda: consent.open_request(self.managed, nonce))
         assert (refused is None) == usable
         if refused is not None:
             assert refused.code == "consent_state_used"
         elif accepted:
             self.proven = True
-            self.take(domain.consented(self.managed, self.now))
+            self.take(consent.consented(self.managed, self.now))
         else:
             stood = self.managed.tenant.consent
-            self.take(domain.declined(self.managed))
+            self.take(consent.declined(self.managed))
             left = self.managed.tenant.consent
             assert left.status == "missing" if stood.status != "granted" else left == stood
 
+    @precondition(lambda self: self.managed.tenant.status != "removed")
     @rule()
     def microsoft_shows_no_consent(self) -> None:
         stood = self.managed.tenant.consent.status
-        self.take(domain.found_revoked(self.managed))
+        self.take(consent.found_revoked(self.managed))
         left = self.managed.tenant.consent
         assert left.status == ("revoked" if stood == "granted" else stood)
         assert left.granted_at is None
 
+    @precondition(lambda self: self.managed.tenant.status != "removed")
     @rule()
     def add(self) -> None:
         self.proven = True  # the command asks Microsoft before it decides
-        self.take(domain.added(self.managed, MODULE, self.now))
+        self.take(consent.added(self.managed, MODULE, self.now))
 
     @rule(chosen=st.integers(0, 1))
     def connect(self, chosen: int) -> None:
         wanted = wanting(chosen, self.now + timedelta(minutes=1))
         tenant, held = self.managed.tenant, self.managed.pending
-        refused = refusal(lambda: self.take(domain.connecting(self.managed, wanted, self.now)))
+        refused = refusal(lambda: self.take(connection.connecting(self.managed, wanted, self.now)))
         other = wanting(1 - chosen).marketplace_customer_id
-        if not tenant.marketplaces:
+        if tenant.status == "removed":
+            expected = "tenant_removed"
+        elif self.managed.closing:
+            expected = "tenant_closing"
+        elif not tenant.marketplaces:
             expected = "tenant_not_added"
         elif tenant.connection and tenant.connection.marketplace_customer_id == other:
             expected = "already_connected"
@@ -188,32 +209,104 @@ class TenantLife(RuleBasedStateMachine):
         assert (refused.code if refused else None) == expected
 
     @rule(chosen=st.integers(0, 1))
+    def change(self, chosen: int) -> None:
+        before, closing = self.managed, self.close(tenants.CHANGE)
+        to = wanting(chosen).marketplace_customer_id
+        refused = refusal(
+            lambda: self.take(connection.changing(self.managed, None, to, closing, self.now))
+        )
+        if before.tenant.connection is None:
+            assert refused
+        if refused is None and self.managed != before:
+            assert self.managed.pending
+            assert self.managed.pending.marketplace_customer_id == to
+
+    @rule(chosen=st.integers(0, 1))
     def confirm(self, chosen: int) -> None:
-        wanted, held = wanting(chosen), self.managed.pending
-        refused = refusal(lambda: self.take(domain.connected(self.managed, wanted, "A", self.now)))
+        wanted, before = wanting(chosen), self.managed
+        refused = refusal(
+            lambda: self.take(connection.confirmed(self.managed, wanted, "A", self.now))
+        )
         if refused is not None:
-            assert refused.code in {"already_connected", "connection_replaced"}
+            assert refused.code == "connection_replaced"
             return
-        connection = self.managed.tenant.connection
-        assert connection is not None
-        assert connection.marketplace_customer_id == wanted.marketplace_customer_id
-        assert held is None or held.marketplace_customer_id == wanted.marketplace_customer_id
+        tie = self.managed.tenant.connection
+        assert tie is not None
+        assert tie.marketplace_customer_id == wanted.marketplace_customer_id
+        moves = before.pending is not None and before.tenant.connection is not None
+        assert not moves or (before.closing and before.closing.of == tenants.CHANGE)
 
     @rule(chosen=st.integers(0, 1))
     def withdraw(self, chosen: int) -> None:
-        self.take(domain.withdrawn(self.managed, wanting(chosen)))
+        self.take(connection.withdrawn(self.managed, wanting(chosen)))
+
+    @rule(of=st.sampled_from([tenants.DISCONNECT, tenants.REMOVE]))
+    def begin_to_let_go(self, of: str) -> None:
+        begin = {
+            tenants.DISCONNECT: connection.disconnecting,
+            tenants.REMOVE: removal.removing,
+        }[of]
+        before, closing = self.managed, self.close(of)
+        refused = refusal(lambda: self.take(begin(self.managed, closing, self.now)))
+        if refused is not None:
+            assert refused.code in {"tenant_closing", "connection_pending"}
+            assert self.managed == before
+
+    def close(self, of: str) -> Closing:
+        return Closing(of, self.now + timedelta(minutes=1), "user:a", "correlation")
+
+    @rule(old=st.booleans())
+    def finish(self, old: bool) -> None:
+        closing = self.managed.closing
+        if closing is None or closing.of == tenants.CHANGE:
+            return
+        mine = replace(closing, actor="user:another") if old else closing
+        close = {tenants.DISCONNECT: connection.disconnected, tenants.REMOVE: removal.removed}
+        before = self.managed
+        refused = refusal(lambda: self.take(close[closing.of](self.managed, mine)))
+        if old and refused is not None:
+            assert (refused.code, self.managed) == ("connection_replaced", before)
+            return
+        assert refused is None
+        assert self.managed.tenant.connection is None
+
+    @rule()
+    def reopen(self) -> None:
+        if self.managed.closing is not None:
+            tenant = self.managed.tenant
+            self.take(connection.reopened(self.managed, self.managed.closing))
+            assert (self.managed.closing, self.managed.tenant) == (None, tenant)
+
+    @rule()
+    def come_back(self) -> None:
+        if self.managed.tenant.status == "removed":
+            self.take(tenants.registered_again(self.managed, register(name="Anew")))
+            assert self.managed.tenant.name == "Anew"
 
     @invariant()
     def nothing_is_skipped(self) -> None:
-        tenant = self.managed.tenant
+        tenant, closing = self.managed.tenant, self.managed.closing
         assert tenant.connection is None or tenant.marketplaces
         assert not tenant.marketplaces or self.proven
         assert tenant.consent.status != "granted" or self.proven
-        assert not (tenant.connection and self.managed.pending)
+        moves = closing is not None and closing.of == tenants.CHANGE
+        assert not (tenant.connection and self.managed.pending and not moves)
 
     @invariant()
-    def a_tenant_is_connected_once(self) -> None:
-        assert sum(isinstance(fact, TenantConnected) for fact in self.facts) <= 1
+    def what_is_removed_holds_nothing(self) -> None:
+        if self.managed.tenant.status == "removed":
+            assert self.managed == ManagedTenant(self.managed.tenant)
+            assert not self.managed.tenant.marketplaces
+
+    @invariant()
+    def facts_and_connection_agree(self) -> None:
+        tied = False
+        for fact in self.facts:
+            if isinstance(fact, TenantConnected | TenantDisconnected):
+                assert tied == isinstance(fact, TenantDisconnected)
+                tied = not tied
+            assert not isinstance(fact, TenantConnectionChanged) or tied
+        assert tied == (self.managed.tenant.connection is not None)
 
     @invariant()
     def the_last_fact_about_consent_tells_whether_it_stands(self) -> None:

@@ -33,6 +33,7 @@ STEPS: dict[str, dict[str, frozenset[str]]] = {
     "license.change-rejected": {"pending_approval": frozenset({"rejected"})},
     "license.change-expired": {"pending_approval": frozenset({"expired"})},
     "license.change-withdrawn": {
+        "placing": frozenset({"withdrawn"}),
         "pending_approval": frozenset({"withdrawn"}),
         "approved": frozenset({"withdrawn"}),
     },
@@ -50,6 +51,7 @@ STEPS: dict[str, dict[str, frozenset[str]]] = {
         "needs_review": frozenset({"placed"}),
         "placed": frozenset({"placed"}),
         "cancelled": frozenset({"placed"}),
+        "withdrawn": frozenset({"placed"}),
     },
     "order.scheduled": {
         "placing": frozenset({"scheduled"}),
@@ -82,6 +84,7 @@ STEPS: dict[str, dict[str, frozenset[str]]] = {
             "completed",
             "failed",
             "cancelled",
+            "withdrawn",
             "duplicate_suspected",
         )
     },

@@ -39,7 +39,7 @@ class LicenseChangeRequest(Published):
     status: str = Field(
         description=(
             "`placing`, `uncertain` (sent, outcome not known), `needs_review` (a person decides), "
-            "`placed`, `completed`, `failed`, `cancelled`, `duplicate_suspected`."
+            "`placed`, `completed`, `failed`, `cancelled`, `withdrawn`, `duplicate_suspected`."
         )
     )
     marketplace: str
@@ -86,6 +86,15 @@ class LicenseChangeRequested(LicenseChangeFact):
     """Somebody wants licences changed; nothing has been sent to the marketplace yet."""
 
     TOPIC: ClassVar[str] = "license.change-requested"
+
+
+class LicenseChangeWithdrawn(LicenseChangeFact):
+    """A request was withdrawn before it was sent: nothing of it is at the marketplace."""
+
+    TOPIC: ClassVar[str] = "license.change-withdrawn"
+
+    withdrawn_by: str = Field(description="`user:…`, `client:…` or `service:…`.")
+    reason: str
 
 
 class OrderPlaced(LicenseChangeFact):

@@ -7,6 +7,13 @@ from pydantic import AwareDatetime, Field
 from purser_events.envelope import Fact, Published
 
 
+class MarketplaceCustomer(Published):
+    """Who a customer is at a marketplace, behind one reseller."""
+
+    reseller_id: str
+    marketplace_customer_id: str
+
+
 class Customer(Published):
     """A customer of the MSP."""
 
@@ -14,6 +21,9 @@ class Customer(Published):
     name: str
     added_at: AwareDatetime
     status: str = Field(default="active", description="`active` or `removed`.")
+    imported_from: MarketplaceCustomer | None = Field(
+        default=None, description="The marketplace customer that it was imported from."
+    )
 
 
 class CustomerFact(Fact):
@@ -26,6 +36,18 @@ class CustomerAdded(CustomerFact):
     """A customer of the MSP was added."""
 
     TOPIC: ClassVar[str] = "customer.added"
+
+
+class CustomerUpdated(CustomerFact):
+    """A customer was renamed."""
+
+    TOPIC: ClassVar[str] = "customer.updated"
+
+
+class CustomerRemoved(CustomerFact):
+    """A customer without tenants was removed."""
+
+    TOPIC: ClassVar[str] = "customer.removed"
 
 
 class Consent(Published):
@@ -103,3 +125,21 @@ class TenantConnected(TenantFact):
     """The tenant was connected to a marketplace customer; its licences can be managed."""
 
     TOPIC: ClassVar[str] = "tenant.connected"
+
+
+class TenantConnectionChanged(TenantFact):
+    """The tenant is connected to another reseller or another marketplace customer now."""
+
+    TOPIC: ClassVar[str] = "tenant.connection-changed"
+
+
+class TenantDisconnected(TenantFact):
+    """The tenant is no longer connected to a marketplace customer; it stays and may connect again."""
+
+    TOPIC: ClassVar[str] = "tenant.disconnected"
+
+
+class TenantRemoved(TenantFact):
+    """The tenant has left Purser. Registered again for the same customer, it goes on as the same one."""
+
+    TOPIC: ClassVar[str] = "tenant.removed"

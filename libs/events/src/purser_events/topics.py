@@ -42,7 +42,13 @@ TOPICS: tuple[Topic, ...] = (
     ),
     *_topics("reseller", "license-mapping", reseller.LicenseMapped, reseller.LicenseUnmapped),
     *_topics("reseller", "buying-stop", buying.BuyingStopped, buying.BuyingResumed),
-    *_topics("tenant-connection", "customer", tenant.CustomerAdded),
+    *_topics(
+        "tenant-connection",
+        "customer",
+        tenant.CustomerAdded,
+        tenant.CustomerUpdated,
+        tenant.CustomerRemoved,
+    ),
     *_topics(
         "tenant-connection",
         "tenant",
@@ -52,6 +58,9 @@ TOPICS: tuple[Topic, ...] = (
         tenant.TenantConsentRevoked,
         tenant.TenantAdded,
         tenant.TenantConnected,
+        tenant.TenantConnectionChanged,
+        tenant.TenantDisconnected,
+        tenant.TenantRemoved,
     ),
     *_topics(
         "subscription",
@@ -64,6 +73,7 @@ TOPICS: tuple[Topic, ...] = (
         "order",
         "license-change-request",
         license.LicenseChangeRequested,
+        license.LicenseChangeWithdrawn,
         license.OrderPlaced,
         license.OrderUncertain,
         license.OrderReviewSettled,

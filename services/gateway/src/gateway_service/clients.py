@@ -70,12 +70,23 @@ ROUTES: tuple[Route, ...] = (
         """
         POST   /v1/customers                                        add_customer
         GET    /v1/customers/{id}                                   get_customer
+        PATCH  /v1/customers/{id}                                   change_customer
+        DELETE /v1/customers/{id}                                   remove_customer
         POST   /v1/customers/{id}/tenants                           register_tenant
         GET    /v1/customers/{id}/tenants                           list_customer_tenants
         GET    /v1/tenants/{id}                                     get_tenant
+        GET    /v1/marketplaces/{marketplace}/permissions           list_permissions
         POST   /v1/tenants/{id}/consent-requests                    request_consent
+        GET    /v1/consent-requests/{id}                            get_consent_request
+        POST   /v1/consent-requests/{id}/completion                 complete_consent
         PUT    /v1/marketplaces/{marketplace}/tenants/{id}          add_tenant
         PUT    /v1/tenants/{id}/connection                          connect_tenant
+        PATCH  /v1/tenants/{id}/connection                          change_connection
+        DELETE /v1/tenants/{id}/connection                          disconnect_tenant
+        POST   /v1/tenants/{id}/removals                            remove_tenant
+        POST   /v1/customer-imports                                 import_customers
+        POST   /v1/connection-proposals                             propose_connections
+        POST   /v1/tenant-connections                               connect_tenants
         """,
     ),
     *_routes(

@@ -20,7 +20,7 @@ from order_service.domain.offers import (
 )
 from order_service.domain.purchase import Answer, NotSent, Purchase, Refused, Taken, Unknown
 from purser_common import crash
-from purser_common.errors import NotFound, Problem, Unavailable
+from purser_common.errors import Conflict, NotFound, Problem, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
 from purser_common.web import Peer, Signed
@@ -156,9 +156,15 @@ class Tenants:
         self._peer = peer
 
     async def tenant(self, tenant_id: str, caller: Caller | None, cause: Cause) -> Tenant:
-        """A tenant. Raises NotFound."""
+        """A tenant. Raises NotFound, Conflict while it or its connection is about to be let go of."""
         path = f"/internal/tenants/{quote(tenant_id, safe='')}"
         found = await self._peer.json("GET", path, caller=caller, cause=cause)
+        if found["closing"]:
+            raise Conflict(
+                "the tenant is just being disconnected, moved or removed; try again in a moment",
+                code="tenant_closing",
+                retry_after=2.0,
+            )
         return Tenant.model_validate(found["state"])
 
 

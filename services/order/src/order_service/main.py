@@ -29,7 +29,7 @@ def build(settings: Settings) -> FastAPI:
     requests = store.Requests(process.database, process.outbox)
     accounts = store.Accounts(process.database)
     connections = store.Connections(process.database)
-    consumers.declare(process, connections, accounts)
+    consumers.declare(process, connections, accounts, requests)
     reseller = process.peer("reseller", settings.reseller_url)
     resellers = clients.Resellers(reseller, process.http, settings.answer_within_seconds)
     tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))

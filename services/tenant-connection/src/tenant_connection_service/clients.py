@@ -16,12 +16,19 @@ from purser_common.crypto import keyed_digest
 from purser_common.errors import Malformed, NotFound, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
-from purser_common.web import Peer, segment
+from purser_common.web import Peer, Signed, segment
+from purser_marketplace import errors, models
+from purser_marketplace.client import Marketplace as SimpleApi
+from tenant_connection_service.domain.bulk import Directory
+from tenant_connection_service.domain.connection import OpenRequest
 
 SCOPE = "https://graph.microsoft.com/.default"
 CONSENT_REFUSED = frozenset({65001, 700016, 7000229, 90002})
 """Microsoft's codes for an application that the tenant has not consented to or no longer does, and for
 a tenant that does not exist."""
+LIVING = ("active", "pending", "hold")
+DETAILS = 2
+"""Subscriptions of a marketplace customer that are read in detail; each costs a call."""
 GRAPH_REFUSED = frozenset({401, 403})
 
 _log = logs.get(__name__)
@@ -57,6 +64,57 @@ class Resellers:
         except NotFound:
             return None
         return str(found["name"])
+
+
+class Marketplace:
+    """The marketplace, through the pass-through of the reseller service."""
+
+    def __init__(self, peer: Peer, http: httpx.AsyncClient) -> None:
+        self._peer = peer
+        self._http = http
+
+    async def directories(self, reseller_id: str, customer_id: str) -> tuple[Directory, ...]:
+        """The Microsoft tenants that a few of a customer's living subscriptions provision into.
+
+        Raises Unavailable.
+        """
+        base = f"{self._peer.url}/internal/marketplace/{segment(reseller_id)}"
+        api = SimpleApi(self._http, base, Signed(self._peer))
+        found: dict[str, Directory] = {}
+        try:
+            rows = [row async for row in api.subscriptions(customer_id=customer_id)]
+            living = [row.id for row in rows if row.status in LIVING]
+            for id in living[:DETAILS]:
+                subscription = await api.subscription(id)
+                if entra := subscription.ms_customer_id:
+                    found.setdefault(entra, Directory(entra, _domain(subscription)))
+        except errors.MarketplaceError as error:
+            raise Unavailable(
+                "the marketplace cannot be asked now", code="marketplace_unavailable"
+            ) from error
+        return tuple(found.values())
+
+
+def _domain(subscription: models.Subscription) -> str | None:
+    """The Microsoft domain that was named when the subscription was ordered."""
+    named = (p for p in subscription.order_parameters if p.name.casefold() == "microsoft_domain")
+    return next((str(one.value).strip().lower() for one in named if one.value), None)
+
+
+class Orders:
+    """The order service."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def open_requests(
+        self, tenant_id: str, caller: Caller | None, cause: Cause
+    ) -> list[OpenRequest]:
+        """The licence change requests of a tenant that have not ended. Raises Unavailable."""
+        asked = {"tenant_id": tenant_id}
+        path = "/internal/open-requests"
+        found = await self._peer.json("GET", path, caller=caller, cause=cause, params=asked)
+        return [OpenRequest(one["id"], one["status"], one["sent"]) for one in found["requests"]]
 
 
 class Microsoft:
@@ -164,7 +222,10 @@ class States:
         raw = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
         tenant_id, nonce, expires_at = json.loads(raw)
         if datetime.fromisoformat(expires_at) <= now:
-            raise _invalid("the consent took longer than it may; request it again")
+            raise Malformed(
+                "the consent took longer than it may; request it again",
+                code="consent_state_expired",
+            )
         return tenant_id, nonce
 
     def _mac(self, body: str) -> str:

@@ -1,7 +1,8 @@
-"""What time brings: connections that a crash left pending."""
+"""What time brings: what a crash left pending or closing."""
 
 from purser_common.web import Process
-from tenant_connection_service.commands import Office, settle_pending
+from tenant_connection_service.commands.connection import settle_pending
+from tenant_connection_service.commands.ports import Office
 
 
 def declare(process: Process, office: Office) -> None:

@@ -8,9 +8,8 @@ from purser_common.clock import real_now
 from purser_common.identity import read_secret
 from purser_common.settings import load
 from purser_common.web import Process
-from tenant_connection_service import clients, jobs, store
-from tenant_connection_service.api import consent, internal, tenants
-from tenant_connection_service.commands import Office
+from tenant_connection_service import api, clients, jobs, store
+from tenant_connection_service.commands.ports import Office
 from tenant_connection_service.settings import Settings
 from tenant_connection_service.views import Views
 
@@ -32,10 +31,13 @@ def build(settings: Settings) -> FastAPI:
         read_secret(settings.microsoft.client_secret_file),
         settings.consent_callback_url,
     )
+    reseller = process.peer("reseller", settings.reseller_url)
     office = Office(
         store.Customers(process.database, process.outbox),
         store.Tenants(process.database, process.outbox),
-        clients.Resellers(process.peer("reseller", settings.reseller_url)),
+        clients.Resellers(reseller),
+        clients.Marketplace(reseller, process.http),
+        clients.Orders(process.peer("order", settings.order_url)),
         microsoft,
         clients.States(settings.hmac_key_file.read_bytes()),
         process.clock.now,
@@ -47,7 +49,7 @@ def build(settings: Settings) -> FastAPI:
     app = process.app(
         "Purser tenant-connection service",
         "Customers, their tenants, consent, and the connection to marketplace customers.",
-        [tenants.router(office, views), consent.router(office), internal.router(views)],
+        [api.router(office, views)],
     )
     app.state.process = process
     return app

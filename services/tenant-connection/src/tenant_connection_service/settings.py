@@ -20,7 +20,7 @@ class Microsoft(BaseModel):
 
 
 class Settings(ServiceSettings):
-    """Microsoft, the consent's way back and its signature, and the reseller service."""
+    """Microsoft, the consent's way back and its signature, and the other services."""
 
     microsoft: Microsoft
     hmac_key_file: Path = Field(description="32 bytes or more; they sign the consent's state.")
@@ -28,8 +28,9 @@ class Settings(ServiceSettings):
         description="The gateway's /v1/consent/callback as browsers reach it; registered at Microsoft."
     )
     reseller_url: Address
+    order_url: Address
     settle_after_seconds: float = Field(
         default=30.0,
         gt=0,
-        description="How long a connection may be pending before a job asks again (real time).",
+        description="How long a connection may be pending or closing before a job asks again (real time).",
     )

@@ -9,6 +9,7 @@ from purser_common.web.requests import (
     CauseOf,
     RequestOf,
     answer,
+    confirmed,
     etag_of,
     if_match,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "Signed",
     "answer",
     "build",
+    "confirmed",
     "cursor",
     "etag_of",
     "if_match",

@@ -6,7 +6,14 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Header, Request, Response
 from pydantic import BaseModel
 
-from purser_common.errors import ConditionRequired, Malformed, Stale, Unauthenticated
+from purser_common.errors import (
+    ConditionRequired,
+    FieldError,
+    Invalid,
+    Malformed,
+    Stale,
+    Unauthenticated,
+)
 from purser_common.identity import Caller, InternalTokens
 from purser_common.outbox import Request as KeyedRequest
 from purser_common.telemetry import Cause
@@ -84,6 +91,20 @@ async def _if_match(value: IfMatch = None) -> int:
 
 
 if_match = Depends(_if_match)
+
+
+async def _confirmed(confirm: bool = False) -> None:
+    """Raises Invalid unless the caller says that it means what it asks (design §7)."""
+    if not confirm:
+        raise Invalid(
+            "say that you mean it: ?confirm=true",
+            code="confirmation_required",
+            errors=(FieldError("#/query/confirm", "must be true"),),
+        )
+
+
+confirmed = Depends(_confirmed)
+"""The one rule of every DELETE."""
 
 
 def must_match(expected: int, sequence: int) -> None:

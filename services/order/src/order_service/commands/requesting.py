@@ -163,6 +163,12 @@ async def _connected(
 ) -> tuple[Tenant, Connection]:
     tenant = await desk.tenants.tenant(tenant_id, caller, cause)
     caller.require("requester", "purchaser", customer=tenant.customer_id, tenant=tenant.id)
+    if tenant.status == "removed":
+        raise Conflict(
+            "the tenant was removed; register it again",
+            code="tenant_removed",
+            missing_step=f"POST /v1/customers/{tenant.customer_id}/tenants",
+        )
     if tenant.connection is None:
         raise Conflict(
             "the tenant is not connected to a marketplace customer",

@@ -9,11 +9,12 @@ from typing import Any
 from order_service.commands.ports import Accounts, Marketplace, Requests, Resellers, Tenants
 from order_service.commands.spending import Purse, reserve
 from order_service.domain import purchase as rules
-from order_service.domain.purchase import Answer, Purchase, Taken
+from order_service.domain.purchase import Answer, NotSent, Purchase, Taken
 from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause, continued
+from purser_events.license import LicenseChangeRequest
 
 SERVICE = "service:order"
 NO_REST = timedelta()
@@ -114,16 +115,9 @@ async def _start(
 async def _objection(counter: Counter, purchase: Purchase, cause: Cause) -> tuple[str, str] | None:
     """What the request stands on is asked for again: it may have changed since."""
     request = purchase.request
-    try:
-        tenant = await counter.tenants.tenant(request.tenant_id, None, cause)
-    except NotFound:
-        return "tenant_removed", "the tenant is no longer managed"
-    connection = tenant.connection
-    if connection is None or (
-        connection.reseller_id != request.reseller_id
-        or connection.marketplace_customer_id != request.marketplace_customer_id
-    ):
-        return "connection_changed", "the tenant is no longer connected as it was"
+    untied = await _untied(counter, request, cause)
+    if untied is not None:
+        return untied
     if request.kind == rules.CHANGE_QUANTITY:
         return await _changed_meanwhile(counter, purchase) or await reserve(counter.purse, request)
     terms = await counter.resellers.terms(request.reseller_id, request.product, None, cause)
@@ -132,6 +126,39 @@ async def _objection(counter: Counter, purchase: Purchase, cause: Cause) -> tupl
     if terms.product_name is None:
         return "unknown_product", "the reseller no longer sells the product"
     return await reserve(counter.purse, request)
+
+
+async def _untied(
+    counter: Counter, request: LicenseChangeRequest, cause: Cause
+) -> tuple[str, str] | None:
+    """Why the tenant's connection does not carry the request any more. Raises Conflict while it is
+    about to be let go of: that is soon decided, and the line rests so long."""
+    try:
+        tenant = await counter.tenants.tenant(request.tenant_id, None, cause)
+    except NotFound:
+        return "tenant_removed", "the tenant is no longer managed"
+    if tenant.status == "removed":
+        return "tenant_removed", "the tenant was removed"
+    connection = tenant.connection
+    if connection is None or (
+        connection.reseller_id != request.reseller_id
+        or connection.marketplace_customer_id != request.marketplace_customer_id
+    ):
+        return "connection_changed", "the tenant is no longer connected as it was"
+    return None
+
+
+async def _held_back(counter: Counter, purchase: Purchase, cause: Cause) -> NotSent | None:
+    """Whether the tenant is let go of after all: asked once more now that the intent is written.
+
+    A removal looks for what is being sent after it is saved as closing, and this looks for the closing
+    after the intent is saved: of two that cross, at least one gives way (design §3).
+    """
+    try:
+        untied = await _untied(counter, purchase.request, cause)
+    except Problem as problem:
+        return NotSent(problem.detail)
+    return NotSent(untied[1]) if untied is not None else None
 
 
 async def _changed_meanwhile(counter: Counter, purchase: Purchase) -> tuple[str, str] | None:
@@ -153,11 +180,16 @@ async def carry_out(counter: Counter, sending: Loaded[Purchase]) -> Loaded[Purch
     with continued("order.send", sending.state.traceparent):
         await counter.accounts.watch(sending.state.request.reseller_id, counter.real_now())
         async with counter.keeping(sending.state.id):
-            answer = await counter.resellers.send(sending.state, order_of(sending.state), cause)
-            if answer is None:
-                answer = await _closed(counter, sending.state, cause)
+            answer = await _held_back(counter, sending.state, cause) or await _sent(
+                counter, sending.state, cause
+            )
             crash.point("order.send.answered")
             return await record_answer(counter, sending.state, answer, cause)
+
+
+async def _sent(counter: Counter, purchase: Purchase, cause: Cause) -> Answer:
+    answer = await counter.resellers.send(purchase, order_of(purchase), cause)
+    return answer if answer is not None else await _closed(counter, purchase, cause)
 
 
 async def queue_overdue(counter: Counter) -> bool:

@@ -17,6 +17,7 @@ from purser_events.license import (
     Failure,
     LicenseChangeRequest,
     LicenseChangeRequested,
+    LicenseChangeWithdrawn,
     MarketplaceOrder,
     OrderDuplicateSuspected,
     OrderFailed,
@@ -26,7 +27,8 @@ from purser_events.license import (
 
 READY, SENDING, VERIFYING, NEEDS_REVIEW = "ready", "sending", "verifying", "needs_review"
 PLACED, COMPLETED, FAILED = "placed", "completed", "failed"
-CANCELLED, DUPLICATE_SUSPECTED = "cancelled", "duplicate_suspected"
+CANCELLED, WITHDRAWN = "cancelled", "withdrawn"
+DUPLICATE_SUSPECTED = "duplicate_suspected"
 
 BUY, CHANGE_QUANTITY = "buy", "change_quantity"
 ORDER_TYPES: Mapping[str, str] = {BUY: "sales", CHANGE_QUANTITY: "change"}
@@ -35,7 +37,7 @@ ORDER_TYPES: Mapping[str, str] = {BUY: "sales", CHANGE_QUANTITY: "change"}
 MAX_ATTEMPTS = 3
 
 TRANSITIONS: Mapping[str, frozenset[str]] = {
-    READY: frozenset({SENDING, FAILED, PLACED, DUPLICATE_SUSPECTED}),
+    READY: frozenset({SENDING, FAILED, WITHDRAWN, PLACED, DUPLICATE_SUSPECTED}),
     SENDING: frozenset({READY, VERIFYING, PLACED, FAILED, DUPLICATE_SUSPECTED}),
     VERIFYING: frozenset({NEEDS_REVIEW, PLACED, DUPLICATE_SUSPECTED}),
     NEEDS_REVIEW: frozenset({PLACED, READY, CANCELLED, DUPLICATE_SUSPECTED}),
@@ -43,6 +45,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = {
     COMPLETED: frozenset({DUPLICATE_SUSPECTED}),
     FAILED: frozenset({PLACED, DUPLICATE_SUSPECTED}),
     CANCELLED: frozenset({PLACED, DUPLICATE_SUSPECTED}),
+    WITHDRAWN: frozenset({PLACED, DUPLICATE_SUSPECTED}),
     DUPLICATE_SUSPECTED: frozenset(),
 }
 """Every step that a request may take; anything else is a defect."""
@@ -270,6 +273,17 @@ def failed(purchase: Purchase, code: str, detail: str) -> Decision:
     return after, (OrderFailed(state=after.request),)
 
 
+def withdrawn(purchase: Purchase, by: str, reason: str) -> Decision:
+    """What waits to be sent is not sent any more; whatever may have left goes its way.
+
+    An attempt before it was definitely not taken; should its order show up all the same, it is linked.
+    """
+    if purchase.phase != READY or purchase.evidence:
+        return purchase, ()
+    after = moved(purchase, WITHDRAWN, due_at=None)
+    return after, (LicenseChangeWithdrawn(state=after.request, withdrawn_by=by, reason=reason),)
+
+
 def taken(
     purchase: Purchase, order: MarketplaceOrder, source: str, now: datetime, by: str
 ) -> Decision:
@@ -286,7 +300,7 @@ def taken(
     if len(seen.evidence) > 1:
         return _duplicate(seen)
     request = seen.request.model_copy(update={"order": order, "failure": None})
-    late = seen.late or seen.phase in (FAILED, CANCELLED)
+    late = seen.late or seen.phase in (FAILED, CANCELLED, WITHDRAWN)
     after = moved(replace(seen, request=request, reads=0, late=late), PLACED, due_at=now)
     return after, (OrderPlaced(state=after.request),)
 

@@ -145,6 +145,11 @@ class Requests:
         )
         return _loaded(document) if document else None
 
+    async def waiting(self, tenant_id: str) -> list[Loaded[Purchase]]:
+        """A tenant's requests that wait to be sent."""
+        found = self._collection.find({"tenant_id": tenant_id, "phase": READY})
+        return [_loaded(document) for document in await found.to_list(None)]
+
     async def ready_at(self, reseller_id: str) -> datetime | None:
         """When the account's next request may be sent; None when none waits."""
         document = await self._collection.find_one(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
-from order_service.domain.purchase import FAILED
+from order_service.domain.purchase import FAILED, WITHDRAWN
 from order_service.domain.spending import Spent
 from order_service.store.requests import REQUESTS
 from purser_common import outbox
@@ -49,15 +49,16 @@ class Spending:
             raise VersionConflict(cap.id) from error
 
     async def spent(self, reseller_id: str, day: date) -> Spent:
-        """What each request of the day spends: nothing once it failed, unless it has an order.
+        """What each request of the day spends: nothing once it failed or was withdrawn without an order.
 
         One that a person gave up still counts: its order may have been executed.
         """
         document = await self._days.find_one({"_id": _day(reseller_id, day)})
         entries = document["requests"] if document else []
         ids = [entry["request"] for entry in entries]
-        failed = self._requests.find({"_id": {"$in": ids}, "phase": FAILED}, {"evidence": 1})
-        nothing = {one["_id"] for one in await failed.to_list(None) if not one["evidence"]}
+        ended = {"_id": {"$in": ids}, "phase": {"$in": [FAILED, WITHDRAWN]}}
+        found = await self._requests.find(ended, {"evidence": 1}).to_list(None)
+        nothing = {one["_id"] for one in found if not one["evidence"]}
         amounts = {one["request"]: Decimal(one["amount"]) for one in entries}
         counted = {id: amount for id, amount in amounts.items() if id not in nothing}
         return Spent(counted, len(entries))
