@@ -214,7 +214,9 @@ class Service(testing.Service):
         return await self.call("GET", path, roles=(), params=returned, headers=headers)
 
     async def consented(self) -> dict[str, Any]:
-        tenant = await self.registered()
+        return await self.consent_of(await self.registered())
+
+    async def consent_of(self, tenant: dict[str, Any]) -> dict[str, Any]:
         taken = await self.callback(await self._sandbox.answer(await self.consent_url(tenant)))
         assert taken.status_code == 200, taken.text
         return await self.read(tenant["id"])

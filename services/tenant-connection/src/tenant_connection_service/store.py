@@ -145,12 +145,7 @@ class Tenants:
         held = await self._collection.find_one({"entra_tenant_id": tenant.entra_tenant_id})
         if held is not None and outbox.replayed(held, request):
             return _tenant(held)
-        raise Conflict(
-            "this Entra tenant is registered already",
-            code="tenant_exists",
-            tenant_id=held["_id"] if held else None,
-            customer_id=held["customer_id"] if held else None,
-        )
+        raise _exists(held)
 
     async def save(
         self,
@@ -160,12 +155,16 @@ class Tenants:
         cause: Cause,
         request: Request | None = None,
     ) -> Loaded[ManagedTenant]:
-        """Write the next state. Raises VersionConflict, Unavailable."""
-        return _tenant(
-            await self._outbox.save(
-                self._collection, loaded.stamp, _fields(managed), facts, cause, request
+        """Write the next state. Raises VersionConflict, Unavailable, Conflict (Entra tenant taken)."""
+        try:
+            return _tenant(
+                await self._outbox.save(
+                    self._collection, loaded.stamp, _fields(managed), facts, cause, request
+                )
             )
-        )
+        except DuplicateKeyError as error:
+            entra = {"entra_tenant_id": managed.tenant.entra_tenant_id}
+            raise _exists(await self._collection.find_one(entra)) from error
 
     async def claim_pending(self, lease: timedelta) -> Loaded[ManagedTenant] | None:
         """Take a tenant that has been pending or closing for too long."""
@@ -226,6 +225,15 @@ def _fields(managed: ManagedTenant) -> Document:
         "closing": asdict(managed.closing) if managed.closing else None,
         "settle_at": settled.settle_at if settled else None,
     }
+
+
+def _exists(held: Document | None) -> Conflict:
+    return Conflict(
+        "this Entra tenant is registered already",
+        code="tenant_exists",
+        tenant_id=held["_id"] if held else None,
+        customer_id=held["customer_id"] if held else None,
+    )
 
 
 def _target(reseller_id: str, marketplace_customer_id: str) -> str:

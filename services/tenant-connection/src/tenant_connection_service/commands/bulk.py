@@ -80,7 +80,12 @@ async def import_customers(
     async def one(n: int, row: ImportRow) -> Imported:
         return await _import(office, reseller_id, row, caller, cause, _row(request, n))
 
-    return await _each(rows, one, lambda _, problem: Imported(rules.REFUSED, problem=problem))
+    return await _each(
+        rows,
+        one,
+        lambda row: row.marketplace_customer_id,
+        lambda _, problem: Imported(rules.REFUSED, problem=problem),
+    )
 
 
 async def _import(
@@ -162,6 +167,7 @@ async def propose_connections(
     rows = await _each(
         list(dict.fromkeys(marketplace_customer_ids)),
         one,
+        lambda id: id,
         lambda id, problem: [Proposal(id, None, reason=problem.code, detail=problem.detail)],
     )
     return [proposal for several in rows for proposal in several]
@@ -191,7 +197,9 @@ async def connect_tenants(
         await connect_tenant(office, tenant_id, target, None, caller, cause)
         return Connected(rules.EXISTS if before.connection else rules.CONNECTED)
 
-    return await _each(rows, one, lambda _, problem: Connected(rules.REFUSED, problem))
+    return await _each(
+        rows, one, lambda row: row[0], lambda _, problem: Connected(rules.REFUSED, problem)
+    )
 
 
 def _row(request: Request, n: int) -> Request:
@@ -202,13 +210,14 @@ def _row(request: Request, n: int) -> Request:
 async def _each(
     rows: Sequence[T],
     work: Callable[[int, T], Awaitable[R]],
+    about: Callable[[T], str],
     refused: Callable[[T, Problem], R],
 ) -> list[R]:
-    """What each row comes to, in their order, a few at a time."""
-    room = asyncio.Semaphore(AT_ONCE)
+    """What each row comes to, in their order: a few at a time, rows about the same one by one."""
+    room, turns = asyncio.Semaphore(AT_ONCE), {about(row): asyncio.Lock() for row in rows}
 
     async def one(n: int, row: T) -> R:
-        async with room:
+        async with turns[about(row)], room:
             try:
                 return await work(n, row)
             except Problem as problem:
