@@ -50,6 +50,9 @@ order.sweep.noted | order: absent | needs_review
 order.review.decided | order: settled | completed
     a person's decision is written, its caller has no answer | READY, fact | none
     the same key gives the same decision; the sender goes on
+order.withdrawn | order: removed | completed
+    a removed tenant's request is withdrawn, the fact's offset is not committed | WITHDRAWN, fact | none
+    redelivery; what is withdrawn does not wait any more
 order.follow.read | order: purchase | completed
     the placed order was read, what it says is not written | PLACED | delay
     the lease ends, it is read again
@@ -133,6 +136,21 @@ connection.confirmed | tenant-connection: connected | completed
     a repeated call finds it connected
 connection.withdrawn | tenant-connection: unconnected | refused
     a refused reference is withdrawn, its caller has no answer | no reference | none
+    a repeated call is refused again
+connection.change_written | tenant-connection: reconnected | completed
+    a change is closing with its new reference, nobody was asked | closing, pending reference | delay
+    a job asks both and confirms; so does a repeated call
+closing.written | tenant-connection: disconnected | completed
+    the connection is closing, the order service was not asked | closing | nothing is bought until then
+    a job asks and finishes or reopens; so does a repeated call
+closing.order_asked | tenant-connection: disconnected | completed
+    nothing is open, nothing is finished | closing | nothing is bought until then
+    a job asks again and finishes or reopens; so does a repeated call
+closing.finished | tenant-connection: removed | completed
+    the removal is written, its caller has no answer | removed, facts | none
+    a repeated call finds it removed
+closing.reopened | tenant-connection: held | refused
+    what an open purchase holds is reopened, its caller has no answer | the connection | none
     a repeated call is refused again
 """
 """Three lines for each point: name, where which flow reaches it, how the flow ends (and where it ends

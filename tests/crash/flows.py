@@ -273,6 +273,92 @@ def unconnected(site: Site, arm: Arm) -> str:
     return "refused"
 
 
+def disconnected(site: Site, arm: Arm) -> str:
+    """A connected tenant that is disconnected."""
+    branch = _joined(site)
+    arm()
+    answer = _tie(branch, "DELETE", confirm="true")
+    assert answer.status_code < 400, answer.text
+
+    def gone() -> bool:
+        _, state = site.watch.states.get(f"tenant/{branch.tenant['id']}", (0, {}))
+        return bool(state) and not state.get("connection")
+
+    site.watch.wait(gone, f"tenant {branch.tenant['id']} disconnected", PATIENCE)
+    return "completed"
+
+
+def reconnected(site: Site, arm: Arm) -> str:
+    """A connected tenant that is moved to another customer of the reseller."""
+    branch, vacant = _joined(site), site.branch()
+    arm()
+    to = {"marketplace_customer_id": vacant.customer["id"]}
+    answer = _tie(branch, "PATCH", to)
+    assert answer.status_code < 400, answer.text
+
+    def moved() -> bool:
+        _, state = site.watch.states.get(f"tenant/{branch.tenant['id']}", (0, {}))
+        tie = state.get("connection") or {}
+        return bool(tie.get("marketplace_customer_id") == vacant.customer["id"])
+
+    site.watch.wait(moved, f"tenant {branch.tenant['id']} moved", PATIENCE)
+    return "completed"
+
+
+def held(site: Site, arm: Arm) -> str:
+    """A tenant that is to be disconnected while nobody knows what became of an order of it."""
+    with site.shop() as shop:
+        shop.fault(kind="status", status=504, family="html")
+        request = site.buy(shop)
+        subject = f"license-change-request/{request['id']}"
+        site.watch.state(subject, "uncertain", "needs_review", within=PATIENCE)
+        arm()
+        answer = _tie(shop, "DELETE", confirm="true")
+        assert _code(answer) == "purchases_open", answer.text
+        tenant = site.system.get(f"/v1/tenants/{shop.tenant['id']}")
+        assert tenant["connection"] is not None
+        site.followed(shop, request)
+    return "refused"
+
+
+def removed(site: Site, arm: Arm) -> str:
+    """A tenant that is removed while a request of it waits to be sent; then it comes back."""
+    with site.shop() as shop:
+        stop = {"scope": shop.reseller["id"], "reason": "the tenant is about to leave"}
+        stopped = site.system.call("POST", "/v1/buying-stops", stop).headers["location"]
+        request = shop.buy()
+        arm()
+        path = f"/v1/tenants/{shop.tenant['id']}"
+        site.system.call("POST", f"{path}/removals", {"confirmation": "Yes"})
+        subject = f"license-change-request/{request['id']}"
+        site.watch.state(subject, "withdrawn", within=PATIENCE)
+        assert shop.orders(request) == [], "an order was executed for a request that was withdrawn"
+        body = {
+            "entra_tenant_id": shop.tenant["entra_tenant_id"],
+            "name": shop.tenant["name"],
+            "domain": shop.tenant["domain"],
+        }
+        site.system.call("POST", f"/v1/customers/{shop.tenant['customer_id']}/tenants", body)
+        shop.connect()
+        headers = {"If-Match": site.system.call("GET", stopped).headers["etag"]}
+        site.system.call("DELETE", stopped, headers=headers, params={"confirm": "true"})
+    return "completed"
+
+
+def _joined(site: Site) -> Branch:
+    """A branch whose tenant is connected."""
+    branch = site.branch()
+    etag = site.system.call("GET", f"/v1/tenants/{branch.tenant['id']}").headers["etag"]
+    assert _connect(branch, branch.customer["id"], etag).status_code < 400
+    return branch
+
+
+def _tie(shop: Shop, method: str, body: Any = None, **params: str) -> httpx.Response:
+    path = f"/v1/tenants/{shop.tenant['id']}"
+    headers = {"If-Match": shop.system.call("GET", path).headers["etag"]}
+    return shop.system.ask(method, f"{path}/connection", body, headers=headers, params=params)
+
+
 def _connect(branch: Branch, customer: str, etag: str) -> httpx.Response:
     body = {"reseller_id": branch.reseller["id"], "marketplace_customer_id": customer}
     path = f"/v1/tenants/{branch.tenant['id']}/connection"
@@ -305,6 +391,10 @@ FLOWS: dict[str, Callable[[Site, Arm], str]] = {
         keyed,
         connected,
         unconnected,
+        disconnected,
+        reconnected,
+        held,
+        removed,
         poison,
     )
 }

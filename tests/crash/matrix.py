@@ -163,7 +163,9 @@ def _system(
         second = SecondWorker(stack) if two_workers else None
         if second is not None:
             ending.callback(second.close)
-        connecting = sum(cell.flow.endswith("connected") for cell in wanted)
+        needed = [cell.flow.endswith("connected") for cell in wanted]
+        twice = [cell.flow == "reconnected" for cell in wanted]
+        connecting = sum(needed) + sum(twice)
         branches = ROUNDS_PER_STACK * TRIES * connecting
         site = Site(stack, armory, min(SHOPS, 2 + len(wanted)), branches)
         ending.callback(site.close)

@@ -1,8 +1,10 @@
-"""Role assignments and the record of calls: pure decisions."""
+"""Role assignments, the record of calls, and what a tenant's page says: pure decisions."""
 
 import re
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from purser_common.errors import FieldError, Invalid
 from purser_events.access import (
@@ -92,3 +94,20 @@ def acted(
     )
     fact = ActionPerformed if outcome == "performed" else ActionRefused
     return action, (fact(state=action),)
+
+
+def read_only(tenant: Mapping[str, Any]) -> dict[str, str] | None:
+    """Why the licences of a tenant cannot be changed now (R3); None when they can."""
+    if tenant["status"] == "removed":
+        return {
+            "code": "tenant_removed",
+            "detail": "the tenant was removed; register it again",
+            "missing_step": f"POST /v1/customers/{tenant['customer_id']}/tenants",
+        }
+    if tenant["connection"] is None:
+        return {
+            "code": "tenant_not_connected",
+            "detail": "the tenant is not connected to a marketplace customer",
+            "missing_step": f"PUT /v1/tenants/{tenant['id']}/connection",
+        }
+    return None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from gateway_service.domain import read_only
 from gateway_service.store import ASSIGNMENTS, MODEL, SORTED_BY
 from purser_common.errors import Forbidden
 from purser_common.identity import ALL, ROLES, Caller, scope_filter
@@ -14,7 +15,7 @@ from purser_common.web import etag_of, keyset, newest
 SHOWN = 200
 HERE = {"shown": True}
 """What is not a tombstone."""
-ENDED = ("completed", "failed", "cancelled")
+ENDED = ("completed", "failed", "cancelled", "withdrawn")
 """How a licence change request stands that has ended; any other is open."""
 
 
@@ -51,10 +52,11 @@ class Views:
         limit: int,
     ) -> dict[str, Any]:
         """A tenant's subscriptions, newest first. Raises NotFound, Forbidden."""
-        await self._seen(caller, tenant_id)
+        tenant = await self._seen(caller, tenant_id)
         allowed = _of_tenant(caller, tenant_id)
         wanted = {"tenant_id": tenant_id, **filters}
-        return await self._list("subscription", allowed, wanted, after, limit)
+        page = await self._list("subscription", allowed, wanted, after, limit)
+        return {**page, "read_only": read_only(tenant["state"]) if tenant else None}
 
     async def requests(
         self, caller: Caller, filters: Mapping[str, str], after: str | None, limit: int
@@ -165,6 +167,7 @@ class Views:
         return {
             "as_of": _latest(found),
             "tenant": state,
+            "read_only": read_only(state),
             "customer": customer["state"] if customer else None,
             "reseller": reseller["state"] if reseller else None,
             "subscriptions": states["subscriptions"],

@@ -214,7 +214,6 @@ def _fields(managed: ManagedTenant) -> Document:
         "customer_id": tenant.customer_id,
         "entra_tenant_id": None if removed else tenant.entra_tenant_id,
         "left_entra_tenant_id": tenant.entra_tenant_id if removed else None,
-        "removed": True if removed else None,
         "marketplaces": list(tenant.marketplaces),
         "registered_at": tenant.registered_at,
         "reseller_ids": sorted({tie.reseller_id for tie in ties}) or None,
@@ -246,7 +245,6 @@ def _customer_fields(customer: Customer) -> Document:
     held = None if removed or source is None else source
     return {
         "state": customer.model_dump(mode="json"),
-        "added_at": customer.added_at,
         "removed": True if removed else None,
         "imported_from": held and _target(held.reseller_id, held.marketplace_customer_id),
     }

@@ -26,6 +26,20 @@ class Dated(Page[T], Generic[T]):
     as_of: AwareDatetime = Field(description="When the newest of what you may see was heard of.")
 
 
+class ReadOnly(BaseModel):
+    """Why the licences can be looked at only, in the words of the refusal of a change (R3)."""
+
+    code: str = Field(description="`tenant_not_connected` or `tenant_removed`.")
+    detail: str
+    missing_step: str
+
+
+class TenantSubscriptions(Dated[Subscription]):
+    """A page of a tenant's subscriptions."""
+
+    read_only: ReadOnly | None = Field(description="Null: they can be changed.")
+
+
 class Plain(BaseModel):
     """Which page; another parameter is refused."""
 
@@ -81,6 +95,7 @@ class TenantOverview(BaseModel):
 
     as_of: AwareDatetime
     tenant: Tenant
+    read_only: ReadOnly | None = Field(description="Null: its licences can be changed.")
     customer: Customer | None = Field(description="Null: not yours to see.")
     reseller: Reseller | None = Field(description="Null: the tenant is not connected.")
     subscriptions: list[Subscription]
@@ -133,12 +148,12 @@ def _add_of_customers(routes: APIRouter, entrance: Entrance, views: Views) -> No
     @routes.get(
         "/v1/tenants/{id}/subscriptions",
         operation_id="list_subscriptions",
-        responses=_ok(Dated[Subscription]),
+        responses=_ok(TenantSubscriptions),
     )
     async def subscriptions(
         id: str, request: Request, page: Annotated[OfSubscriptions, Query()]
     ) -> Response:
-        """A tenant's subscriptions, newest first."""
+        """A tenant's subscriptions, newest first; `read_only` says why none can be changed."""
 
         async def tell(call: Call) -> Answer:
             wanted = page.filters()
