@@ -2,9 +2,12 @@
 
 OCCASIONS = {
     "reseller.added": "A credential admin adds a reseller after its credentials were verified.",
-    "reseller.updated": "A field such as the display name is changed.",
+    "reseller.updated": "A field such as the display name is changed, or the credentials are replaced.",
     "reseller.buying-enabled": "A purchaser switches buying on.",
     "reseller.buying-disabled": "A purchaser switches buying off.",
+    "reseller.deleted": "A credential admin deletes a reseller to which no tenant is connected.",
+    "reseller.account-broken": "A call with the reseller's credentials is refused, with a new token too.",
+    "reseller.account-recovered": "Such a call succeeds again, or new credentials were proven.",
     "license.mapped": "A price admin maps a product to a SKU or to no licence.",
     "license.unmapped": "A price admin deletes a mapping.",
     "buying.stopped": "A purchaser stops all buying, or one reseller's.",

@@ -1,18 +1,24 @@
 """The service on real servers, against the real sandbox, called as the gateway and as its peers call it."""
 
+import asyncio
 import contextlib
+import json
+import signal
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from purser_common import mongo as chassis_mongo
 from purser_common import settings, testing
+from purser_common.web import problems
 from reseller_service.main import build
 from reseller_service.settings import Settings
 
@@ -46,6 +52,60 @@ class Sandbox(testing.Sandbox):
 @pytest.fixture(scope="session")
 def sandbox(sandbox: testing.Sandbox) -> Sandbox:
     return Sandbox(sandbox.url, sandbox.http)
+
+
+class Others:
+    """Tenant-connection and order as small as can be: what refers to a reseller, and who asked."""
+
+    def __init__(self, keys: testing.Keys) -> None:
+        self.url = ""
+        self.connected: dict[str, list[dict[str, str]]] = {}
+        self.requests: dict[str, list[dict[str, str]]] = {}
+        self.broken: set[str] = set()
+        self.asked_by: dict[str, list[str]] = {}
+        self._held: dict[str, asyncio.Event] = {}
+        self._tokens = {
+            name: keys.tokens(name, "reseller") for name in ("tenant-connection", "order")
+        }
+        self.app = FastAPI()
+        problems.install(self.app)
+        self.app.get("/internal/references")(self._references)
+        self.app.get("/internal/open-requests")(self._open_requests)
+
+    def hold(self, reseller_id: str) -> asyncio.Event:
+        """Let whoever asks about a reseller wait until the event is set."""
+        return self._held.setdefault(reseller_id, asyncio.Event())
+
+    def release(self) -> None:
+        """Let everybody go who still waits, as a test that failed may leave them."""
+        for held in self._held.values():
+            held.set()
+
+    async def _references(self, reseller_id: str, request: Request) -> dict[str, Any]:
+        await self._asked("tenant-connection", reseller_id, request)
+        return {"tenants": self.connected.get(reseller_id, [])}
+
+    async def _open_requests(self, reseller_id: str, request: Request) -> dict[str, Any]:
+        await self._asked("order", reseller_id, request)
+        return {"requests": self.requests.get(reseller_id, [])}
+
+    async def _asked(self, service: str, reseller_id: str, request: Request) -> None:
+        token = request.headers["authorization"].removeprefix("Bearer ")
+        subject = self._tokens[service].verify(token).subject
+        self.asked_by.setdefault(reseller_id, []).append(subject)
+        if reseller_id in self._held:
+            await self._held[reseller_id].wait()
+        if reseller_id in self.broken:
+            raise RuntimeError("planted")
+
+
+@pytest.fixture(scope="session")
+async def others(keys: testing.Keys) -> AsyncIterator[Others]:
+    stand_in = Others(keys)
+    async with testing.serving(stand_in.app) as url:
+        stand_in.url = url
+        yield stand_in
+        stand_in.release()
 
 
 class Service(testing.Service):
@@ -83,6 +143,23 @@ class Service(testing.Service):
             assert added.status_code == 200, added.text
         return {**added.json(), "etag": added.headers["etag"]}
 
+    async def read(self, reseller: dict[str, Any]) -> dict[str, Any]:
+        """The reseller as it is now, its ETag under `etag`."""
+        found = await self.call("GET", f"/v1/resellers/{reseller['id']}")
+        assert found.status_code == 200, found.text
+        return {**found.json(), "etag": found.headers["etag"]}
+
+    async def change(self, reseller: dict[str, Any], **fields: Any) -> httpx.Response:
+        path, roles = f"/v1/resellers/{reseller['id']}", fields.pop("roles", EVERYTHING)
+        etag = fields.pop("etag", reseller["etag"])
+        return await self.call("PATCH", path, json=fields, etag=etag, roles=roles)
+
+    async def delete(
+        self, reseller: dict[str, Any], query: str = "?confirm=true", **options: Any
+    ) -> httpx.Response:
+        path = f"/v1/resellers/{reseller['id']}{query}"
+        return await self.call("DELETE", path, **{"etag": reseller["etag"], **options})
+
     async def send(
         self,
         reseller: dict[str, Any],
@@ -110,6 +187,7 @@ class Deployment:
     mongo: settings.Mongo
     kafka: settings.Kafka
     sandbox: Sandbox
+    others: Others
     regions: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def regions_json(self) -> list[dict[str, str]]:
@@ -128,6 +206,8 @@ class Deployment:
             "kafka": self.kafka,
             "identity": self.keys.identity("reseller"),
             "keys": {"kek_dir": self.keys.keks("reseller")},
+            "tenant_connection_url": self.others.url,
+            "order_url": self.others.url,
             "regions": self.regions_json(),
             "fence_seconds": 0,  # the timer is the test runner's, too
         }
@@ -141,6 +221,54 @@ class Deployment:
             yield Service(http, self.keys), app
 
 
+class OwnProcess:
+    """The service as a process that can be killed, stopped and started again."""
+
+    def __init__(self, deployment: Any, service: Any, home: Path) -> None:
+        self._deployment = deployment
+        self._stack = contextlib.ExitStack()
+        self._port = testing.free_port()
+        self.log = home / "reseller.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.http = httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False
+        )
+        self.service = type(service)(self.http, deployment.keys)
+
+    def launch(self, **changed: str) -> "subprocess.Popen[bytes]":
+        """Start it, without waiting."""
+        deployment = self._deployment
+        told = deployment.settings()
+        env = {
+            **testing.environment(told, self._port),
+            "KEYS__KEK_DIR": str(told.keys.kek_dir),
+            "TENANT_CONNECTION_URL": told.tenant_connection_url,
+            "ORDER_URL": told.order_url,
+            "REGIONS": json.dumps(deployment.regions_json()),
+            **changed,
+        }
+        self.process = self._stack.enter_context(
+            testing.running("reseller_service.main", env, self.log)
+        )
+        return self.process
+
+    async def start(self, **changed: str) -> Any:
+        """Start it and wait until it is ready."""
+        self.launch(**changed)
+        await testing.eventually(lambda: testing.answers(self.http, "/health/ready"), within=30)
+        return self.service
+
+    async def end(self, how: signal.Signals) -> int:
+        """Send a signal and wait for the end; answers the exit code."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return await asyncio.to_thread(self.process.wait, 30)
+
+    async def close(self) -> None:
+        await self.http.aclose()
+        self._stack.close()
+
+
 @pytest.fixture(scope="session")
 async def stub_port() -> int:
     return testing.free_port()
@@ -152,11 +280,12 @@ async def deployment(
     provisioned: settings.Kafka,
     keys: testing.Keys,
     sandbox: Sandbox,
+    others: Others,
     stub_port: int,
 ) -> AsyncIterator[Deployment]:
     regions = {"stub": (f"http://127.0.0.1:{stub_port}", "stub")}
     async with servers.fresh_database() as config:
-        yield Deployment(keys, config, provisioned, sandbox, regions)
+        yield Deployment(keys, config, provisioned, sandbox, others, regions)
 
 
 @pytest.fixture(scope="session")
@@ -164,6 +293,13 @@ async def service(deployment: Deployment) -> AsyncIterator[Service]:
     """One process for all tests: each has its own account at the marketplace."""
     async with deployment.start() as (started, _):
         yield started
+
+
+@pytest.fixture
+async def own_process(deployment: Any, service: Any, tmp_path: Path) -> AsyncIterator[OwnProcess]:
+    process = OwnProcess(deployment, service, tmp_path)
+    yield process
+    await process.close()
 
 
 @pytest.fixture

@@ -95,21 +95,26 @@ def test_the_fact_of_adding_says_that_credentials_were_set_and_not_which() -> No
     assert {c.pointer: c.after for c in fact.changes}["/credentials"] == "set"
 
 
+def changed(reseller: Any, **fields: Any) -> Any:
+    return resellers.reseller_changed(reseller, resellers.Edit(**fields), None, NOW)
+
+
 def test_every_change_is_told_and_the_last_fact_has_the_whole_state() -> None:
-    state, facts = resellers.reseller_changed(added(), "Other", True, False)
+    state, facts = changed(added(), display_name="Other", buying_enabled=True, po_suffix=False)
     assert [fact.TOPIC for fact in facts] == ["reseller.updated", "reseller.buying-enabled"]
     assert facts[-1].state == state
     assert (state.display_name, state.buying_enabled, state.po_suffix) == ("Other", True, False)
     told = {change.pointer: (change.before, change.after) for change in facts[0].changes}
     assert told == {"/display_name": ("Display", "Other"), "/po_suffix": (True, False)}
-    _, (fact,) = resellers.reseller_changed(state, None, False, None)
+    _, (fact,) = changed(state, buying_enabled=False)
     assert fact.TOPIC == "reseller.buying-disabled"
     assert (fact.changes[0].before, fact.changes[0].after) == (True, False)
 
 
 def test_changing_nothing_makes_no_fact() -> None:
-    assert resellers.reseller_changed(added(), "Display", False, True) == (added(), ())
-    assert resellers.reseller_changed(added(), None, None, None) == (added(), ())
+    same = {"display_name": "Display", "buying_enabled": False, "po_suffix": True}
+    assert changed(added(), **same) == (added(), ())
+    assert changed(added()) == (added(), ())
 
 
 @given(

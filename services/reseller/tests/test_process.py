@@ -2,72 +2,19 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
-import subprocess
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from purser_common.testing import answers, environment, eventually, free_port, records, running
+from purser_common.testing import eventually, records
 
 Order = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-class OwnProcess:
-    """The service as a process that can be killed, stopped and started again."""
-
-    def __init__(self, deployment: Any, service: Any, home: Path) -> None:
-        self._deployment = deployment
-        self._stack = contextlib.ExitStack()
-        self._port = free_port()
-        self.log = home / "reseller.log"
-        self.process: subprocess.Popen[bytes] | None = None
-        self.http = httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self._port}", timeout=30, trust_env=False
-        )
-        self.service = type(service)(self.http, deployment.keys)
-
-    def launch(self, **changed: str) -> "subprocess.Popen[bytes]":
-        """Start it, without waiting."""
-        deployment = self._deployment
-        told = deployment.settings()
-        env = {
-            **environment(told, self._port),
-            "KEYS__KEK_DIR": str(told.keys.kek_dir),
-            "REGIONS": json.dumps(deployment.regions_json()),
-            **changed,
-        }
-        self.process = self._stack.enter_context(running("reseller_service.main", env, self.log))
-        return self.process
-
-    async def start(self, **changed: str) -> Any:
-        """Start it and wait until it is ready."""
-        self.launch(**changed)
-        await eventually(lambda: answers(self.http, "/health/ready"), within=30)
-        return self.service
-
-    async def end(self, how: signal.Signals) -> int:
-        """Send a signal and wait for the end; answers the exit code."""
-        assert self.process is not None
-        self.process.send_signal(how)
-        return await asyncio.to_thread(self.process.wait, 30)
-
-    async def close(self) -> None:
-        await self.http.aclose()
-        self._stack.close()
-
-
-@pytest.fixture
-async def own_process(deployment: Any, service: Any, tmp_path: Path) -> AsyncIterator[OwnProcess]:
-    process = OwnProcess(deployment, service, tmp_path)
-    yield process
-    await process.close()
 
 
 async def noted(database: Any, attempt: str) -> bool:

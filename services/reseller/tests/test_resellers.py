@@ -101,7 +101,9 @@ async def test_adding_takes_a_verified_reseller_with_buying_off(
     assert state["po_suffix"] is True
     assert state["marketplace_reseller_name"] == chosen["name"]
     seen = await service.call("GET", answer.headers["location"])
-    assert (seen.json(), seen.headers["etag"]) == (state, '"1"')
+    proven = {"state": "working", "since": state["credentials_set_at"]}
+    shown = {**state, "connection": {**proven, "reason": None, "detail": None}}
+    assert (seen.json(), seen.headers["etag"]) == (shown, '"1"')
     subject = f"reseller/{state['id']}".encode()
     facts = await records(
         deployment.kafka,

@@ -62,6 +62,7 @@ class ResellerService:
         self.statuses: dict[str, str] = {}
         self.customers: dict[tuple[str, str], str] = {}
         self.broken: set[str] = set()
+        self.closing: set[str] = set()
         self.asked_by: dict[str, list[str]] = {}
         self._held: dict[str, asyncio.Event] = {}
         self._tokens = tokens
@@ -86,7 +87,7 @@ class ResellerService:
         for held in self._held.values():
             held.set()
 
-    async def _reseller(self, id: str, request: Request) -> dict[str, str]:
+    async def _reseller(self, id: str, request: Request) -> dict[str, Any]:
         token = request.headers["authorization"].removeprefix("Bearer ")
         self.asked_by.setdefault(id, []).append(self._tokens.verify(token).subject)
         if id in self._held:
@@ -95,7 +96,7 @@ class ResellerService:
             raise RuntimeError("planted")
         if id not in self.statuses:
             raise NotFound("there is no such reseller")
-        return {"id": id, "status": self.statuses[id]}
+        return {"id": id, "status": self.statuses[id], "closing": id in self.closing}
 
     async def _customer(self, id: str, customer: str) -> dict[str, str]:
         if (id, customer) not in self.customers:

@@ -74,6 +74,19 @@ async def test_connecting_needs_a_reseller(service: Any, resellers: Any, reselle
     assert await service.references(reseller) == []
 
 
+async def test_a_reseller_that_is_being_deleted_takes_no_tenant(
+    service: Any, resellers: Any
+) -> None:
+    tenant, reseller = await service.added(), resellers.add(c1="A")
+    resellers.closing.add(reseller)
+    answer = await service.connect(tenant, reseller, "c1")
+    assert (answer.status_code, answer.json()["code"]) == (409, "reseller_closing")
+    assert answer.json()["errors"][0]["pointer"] == "/reseller_id"
+    assert await service.references(reseller) == []
+    resellers.closing.remove(reseller)
+    assert (await service.connect(tenant, reseller, "c1")).status_code == 200
+
+
 @pytest.mark.parametrize("customer", ["c9", "..", "a/b", "c1?x=y"])
 async def test_an_unknown_marketplace_customer_is_refused_naming_the_field(
     service: Any, resellers: Any, customer: str

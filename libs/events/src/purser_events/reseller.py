@@ -24,7 +24,9 @@ class Reseller(Published):
         description="True: a mark of the request follows each purchase order number that is sent. "
         "False: the number is sent as it was typed, and more orders need a person's look.",
     )
-    credentials_set_at: AwareDatetime
+    credentials_set_at: AwareDatetime = Field(
+        description="When the credentials were last proven at the marketplace and stored."
+    )
     added_at: AwareDatetime
     status: str = Field(default="active", description="`active` or `deleted`.")
 
@@ -57,6 +59,53 @@ class ResellerBuyingDisabled(ResellerFact):
     """From now on nothing is bought through this reseller."""
 
     TOPIC: ClassVar[str] = "reseller.buying-disabled"
+
+
+class ResellerDeleted(ResellerFact):
+    """A reseller was deleted, with its credentials; no tenant was connected to it."""
+
+    TOPIC: ClassVar[str] = "reseller.deleted"
+
+
+class ResellerAccount(Published):
+    """Whether the marketplace takes a reseller's credentials, as their use shows it."""
+
+    id: str = Field(description="The reseller's id.")
+    marketplace: str
+    reseller_id: str
+    status: str = Field(description="`working` or `broken`.")
+    since: AwareDatetime
+    reason: str | None = Field(
+        default=None,
+        description="Why it is broken: `credentials_refused` (login or subscription key), "
+        "`forbidden` (the marketplace does not allow `resource`), `gateway_refused` (the gateway in "
+        "front of it: key or quota). Open set.",
+    )
+    resource: str | None = Field(
+        default=None, description="What was refused, e.g. `orders`; absent: everything."
+    )
+    detail: str | None = Field(default=None, description="What the marketplace said, in one line.")
+    credentials_set_at: AwareDatetime = Field(
+        description="Which credentials were used: `credentials_set_at` of the reseller."
+    )
+
+
+class ResellerAccountFact(Fact):
+    """A fact about a reseller's account at the marketplace."""
+
+    state: ResellerAccount
+
+
+class ResellerAccountBroken(ResellerAccountFact):
+    """The marketplace refuses a reseller's credentials: nothing is read or bought with them."""
+
+    TOPIC: ClassVar[str] = "reseller.account-broken"
+
+
+class ResellerAccountRecovered(ResellerAccountFact):
+    """The marketplace takes the credentials of an account that was broken."""
+
+    TOPIC: ClassVar[str] = "reseller.account-recovered"
 
 
 class LicenseMapping(Published):

@@ -39,6 +39,13 @@ TOPICS: tuple[Topic, ...] = (
         reseller.ResellerUpdated,
         reseller.ResellerBuyingEnabled,
         reseller.ResellerBuyingDisabled,
+        reseller.ResellerDeleted,
+    ),
+    *_topics(
+        "reseller",
+        "reseller-account",
+        reseller.ResellerAccountBroken,
+        reseller.ResellerAccountRecovered,
     ),
     *_topics("reseller", "license-mapping", reseller.LicenseMapped, reseller.LicenseUnmapped),
     *_topics("reseller", "buying-stop", buying.BuyingStopped, buying.BuyingResumed),

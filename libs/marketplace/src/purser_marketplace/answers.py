@@ -150,4 +150,5 @@ def error_of(
         return Throttled(status, message, quoted, retry_after=retry_after(headers))
     if status == 404 or (status == 400 and any(t in message.casefold() for t in _NOT_FOUND_TEXTS)):
         return NotFound(status, message, quoted)
-    return {401: Unauthorized, 403: Forbidden}.get(status, Refused)(status, message, quoted)
+    kind = {401: Unauthorized, 403: Forbidden}.get(status, Refused)
+    return kind(status, message, quoted, by_gateway="statuscode" in _fields_of(body))

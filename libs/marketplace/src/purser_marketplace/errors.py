@@ -33,12 +33,23 @@ class MarketplaceError(Exception):
 
 
 class Refused(MarketplaceError):
-    """The marketplace answered and will not do it (4xx)."""
+    """The marketplace answered and will not do it (4xx).
+
+    `by_gateway`: the gateway in front of it did, because of the subscription key or its quota.
+    """
 
     status: int
 
-    def __init__(self, status: int, message: str, correlation_id: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        correlation_id: str | None = None,
+        *,
+        by_gateway: bool = False,
+    ) -> None:
         super().__init__(message, status=status, correlation_id=correlation_id)
+        self.by_gateway = by_gateway
 
 
 class NotFound(Refused):

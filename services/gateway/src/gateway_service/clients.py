@@ -48,11 +48,13 @@ ROUTES: tuple[Route, ...] = (
         "reseller",
         """
         GET    /v1/marketplaces                                     list_marketplaces
+        GET    /v1/marketplaces/{marketplace}                       view_marketplace
         GET    /v1/marketplaces/{marketplace}/regions               list_regions
         POST   /v1/reseller-verifications                           verify_credentials
         POST   /v1/resellers                                        add_reseller
         GET    /v1/resellers/{id}                                   view_reseller
         PATCH  /v1/resellers/{id}                                   change_reseller
+        DELETE /v1/resellers/{id}                                   delete_reseller
         GET    /v1/resellers/{id}/customers                         browse_customers
         GET    /v1/resellers/{id}/products                          browse_products
         GET    /v1/resellers/{id}/license-mappings                  list_license_mappings

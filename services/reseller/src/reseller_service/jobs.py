@@ -11,6 +11,7 @@ from purser_common import jobs, logs
 from purser_common.clock import real_now
 from purser_common.errors import Unavailable
 from purser_common.web import Process
+from reseller_service.commands.resellers import Registry, settle_closing
 from reseller_service.domain import accounts as rules
 from reseller_service.domain.accounts import Limits, Standing
 
@@ -149,3 +150,13 @@ def declare(
 
     process.job("verifications.forget", forget_expired, every=30.0)
     process.job("accounts.observe", observe_accounts, every=5.0)
+
+
+def declare_settling(process: Process, registry: Registry) -> None:
+    """Declare the job that settles what a crash left closing."""
+
+    async def settle() -> bool:
+        return await settle_closing(registry)
+
+    every = min(5.0, registry.settle_after.total_seconds())
+    process.job("resellers.settle", settle, every=every)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from datetime import timedelta
 
 from fastapi import FastAPI
 
@@ -13,10 +14,13 @@ from purser_common.settings import load
 from purser_common.web import Process
 from purser_common.web.process import PATIENCE
 from reseller_service import jobs, store
-from reseller_service.api import accounts, buying, internal, mapping, resellers
+from reseller_service.api import accounts, buying, internal, mapping, marketplaces, resellers
 from reseller_service.clients.marketplace import Marketplace
+from reseller_service.clients.references import References
+from reseller_service.clients.standing import StandingOf
 from reseller_service.commands.accounts import Gatekeeper
 from reseller_service.commands.buying import Switch
+from reseller_service.commands.health import Watch
 from reseller_service.commands.mapping import Shelf
 from reseller_service.commands.reading import ReadBudget
 from reseller_service.commands.resellers import Registry
@@ -41,15 +45,16 @@ def build(settings: Settings) -> FastAPI:
     verifications = store.Verifications(process.database, vault)
     kept = store.Resellers(process.database, process.outbox, vault)
     standings = store.Accounts(process.database)
+    watch = Watch(store.Health(process.database, process.outbox), process.clock.now)
     marketplace = Marketplace(
         process.http,
         settings.regions,
-        standings,
+        StandingOf(standings, watch, settings.accounts),
         ReadBudget(standings, settings.accounts, real_now),
         kept.account,
         settings.order_answer_seconds,
     )
-    registry = Registry(kept, verifications, marketplace, settings.regions, process.clock.now)
+    registry = _registry(process, settings, kept, verifications, marketplace, watch)
     shelf = Shelf(
         store.Mappings(process.database, process.outbox),
         kept,
@@ -63,13 +68,15 @@ def build(settings: Settings) -> FastAPI:
     if settings.role != "worker":
         process.alongside(sends.watch)
     jobs.declare(process, verifications, standings, stops, settings.accounts)
+    jobs.declare_settling(process, registry)
     views = Views(process.database)
     routes = [
+        marketplaces.router(settings.regions, views),
         resellers.router(registry, views, marketplace),
         mapping.router(shelf, views),
         buying.router(Switch(stops, kept, process.clock.now), views),
         accounts.router(keeper),
-        internal.router(shelf, hop, marketplace, sends),
+        internal.router(shelf, kept, hop, marketplace, sends),
     ]
     app = process.app(
         "Purser reseller service",
@@ -78,6 +85,30 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.process = process
     return app
+
+
+def _registry(
+    process: Process,
+    settings: Settings,
+    kept: store.Resellers,
+    verifications: store.Verifications,
+    marketplace: Marketplace,
+    watch: Watch,
+) -> Registry:
+    return Registry(
+        kept,
+        verifications,
+        marketplace,
+        References(
+            process.peer("tenant-connection", settings.tenant_connection_url),
+            process.peer("order", settings.order_url),
+        ),
+        settings.regions,
+        process.clock.now,
+        real_now,
+        timedelta(seconds=settings.settle_after_seconds),
+        watch.proven,
+    )
 
 
 def _hop(

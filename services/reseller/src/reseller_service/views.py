@@ -5,9 +5,11 @@ from typing import Any
 from purser_common.mongo import Database, Document
 from purser_common.web import cursor as cursor_of
 from purser_common.web import position
+from purser_events.reseller import ResellerAccount
 from reseller_service.domain.resellers import MODULE, MODULE_NAME
 
 RESELLERS, MAPPINGS, STOPS = "resellers", "license_mappings", "buying_stops"
+HEALTH = "account_health"
 
 
 class Views:
@@ -16,17 +18,22 @@ class Views:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def marketplaces(self) -> list[dict[str, Any]]:
-        """The modules, with how much is in them."""
-        mapped = {"mapped_for": {"$exists": True}}
-        return [
-            {
-                "id": MODULE,
-                "name": MODULE_NAME,
-                "resellers": await self._database[RESELLERS].count_documents({}),
-                "license_mappings": await self._database[MAPPINGS].count_documents(mapped),
-            }
-        ]
+    async def marketplace(self) -> dict[str, Any]:
+        """The module, with how much is in it."""
+        named = {"display_name_key": {"$gt": ""}}
+        resellers = await self._database[RESELLERS].find(named, {"_id": 1}).to_list(None)
+        mapped = {"mapped_for": {"$in": [reseller["_id"] for reseller in resellers]}}
+        return {
+            "id": MODULE,
+            "name": MODULE_NAME,
+            "resellers": len(resellers),
+            "license_mappings": await self._database[MAPPINGS].count_documents(mapped),
+        }
+
+    async def account(self, reseller_id: str) -> ResellerAccount | None:
+        """What the use of a reseller's credentials has shown; None: nothing yet."""
+        found = await self._database[HEALTH].find_one({"_id": reseller_id}, {"state": 1})
+        return ResellerAccount.model_validate(found["state"]) if found else None
 
     async def mappings(self, reseller_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """A page of a reseller's licence mappings."""

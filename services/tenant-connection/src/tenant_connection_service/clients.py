@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from purser_common import logs
 from purser_common.crypto import keyed_digest
-from purser_common.errors import Malformed, NotFound, Unavailable
+from purser_common.errors import Conflict, FieldError, Malformed, NotFound, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
 from purser_common.web import Peer, Signed, segment
@@ -42,12 +42,21 @@ class Resellers:
         self._peer = peer
 
     async def exists(self, reseller_id: str, caller: Caller | None, cause: Cause) -> bool:
-        """Whether tenants may be connected to this reseller. Raises Unavailable."""
+        """Whether tenants may be connected to this reseller.
+
+        Raises Conflict while it is being deleted or moved, Unavailable.
+        """
         path = f"/internal/resellers/{segment(reseller_id)}"
         try:
             found = await self._peer.json("GET", path, caller=caller, cause=cause)
         except NotFound:
             return False
+        if found["closing"]:
+            raise Conflict(
+                "the reseller is being deleted or moved; try again in a moment",
+                code="reseller_closing",
+                errors=(FieldError("/reseller_id", "try again, or choose another"),),
+            )
         return bool(found["status"] == "active")
 
     async def customer_name(

@@ -14,6 +14,7 @@ from purser_events.values import Money, Period, ProductIdentity
 from reseller_service.commands import mapping, sending
 from reseller_service.commands.mapping import Shelf, Terms
 from reseller_service.commands.sending import Hop
+from reseller_service.domain.closing import Kept
 from reseller_service.domain.sending import Attempt, Outcome
 
 PEERS = ("order", "subscription", "tenant-connection")
@@ -49,6 +50,12 @@ class Gate(Protocol):
     ) -> Answered: ...
 
 
+class Resellers(Protocol):
+    """Reads resellers, also those that were deleted."""
+
+    async def tombstone(self, id: str) -> Kept: ...
+
+
 class Sends(Protocol):
     """Lets a send outlive its caller."""
 
@@ -72,28 +79,34 @@ class SoldProduct(BaseModel):
     unit_price: Money | None
 
 
+class ResellerNow(Reseller):
+    """A reseller, also one that was deleted; while it is closing, nothing may refer to it anew."""
+
+    closing: bool
+
+
 class PurchaseTerms(BaseModel):
     """What buying a product means at a reseller."""
 
-    reseller: Reseller
+    reseller: ResellerNow
     mapping: LicenseMapping | None
     product: SoldProduct | None
 
 
-def router(shelf: Shelf, hop: Hop, gate: Gate, sends: Sends) -> APIRouter:
+def router(shelf: Shelf, resellers: Resellers, hop: Hop, gate: Gate, sends: Sends) -> APIRouter:
     """The routes for other services."""
     routes = APIRouter(prefix="/internal", include_in_schema=False)
-    _read_routes(routes, shelf, gate)
+    _read_routes(routes, shelf, resellers, gate)
     _send_routes(routes, hop, sends)
     _pass_through(routes, gate)
     return routes
 
 
-def _read_routes(routes: APIRouter, shelf: Shelf, gate: Gate) -> None:
+def _read_routes(routes: APIRouter, shelf: Shelf, resellers: Resellers, gate: Gate) -> None:
     @routes.get("/resellers/{id}")
-    async def reseller(id: str, caller: CallerOf) -> Reseller:
+    async def reseller(id: str, caller: CallerOf) -> ResellerNow:
         caller.require_service(*PEERS)
-        return (await shelf.resellers.load(id)).state
+        return _now(await resellers.tombstone(id))
 
     @routes.get("/resellers/{id}/marketplace-customers/{customer_id}")
     async def customer(id: str, customer_id: str, caller: CallerOf) -> MarketplaceCustomer:
@@ -120,7 +133,8 @@ def _read_routes(routes: APIRouter, shelf: Shelf, gate: Gate) -> None:
             subscription_period=Period(type=subscription_type, duration=subscription_duration),
             billing_period=Period(type=billing_type, duration=billing_duration),
         )
-        return _terms(await mapping.purchase_terms(shelf, id, product, current))
+        terms = await mapping.purchase_terms(shelf, id, product, current)
+        return _terms(terms, await resellers.tombstone(id))
 
 
 def _send_routes(routes: APIRouter, hop: Hop, sends: Sends) -> None:
@@ -190,7 +204,11 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     return body
 
 
-def _terms(terms: Terms) -> PurchaseTerms:
+def _now(kept: Kept) -> ResellerNow:
+    return ResellerNow(**kept.reseller.model_dump(), closing=kept.closing is not None)
+
+
+def _terms(terms: Terms, kept: Kept) -> PurchaseTerms:
     sold = terms.product
     product = sold and SoldProduct(
         identity=sold.product,
@@ -199,4 +217,4 @@ def _terms(terms: Terms) -> PurchaseTerms:
         maximum_quantity=sold.maximum_quantity,
         unit_price=sold.unit_price,
     )
-    return PurchaseTerms(reseller=terms.reseller, mapping=terms.mapping, product=product)
+    return PurchaseTerms(reseller=_now(kept), mapping=terms.mapping, product=product)

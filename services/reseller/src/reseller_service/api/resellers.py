@@ -1,21 +1,23 @@
 """Resellers: verification, adding, changing, and what the marketplace shows of them."""
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
-from purser_common.errors import FieldError, Forbidden, Invalid, NotFound
+from purser_common.errors import FieldError, Forbidden, Invalid
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded
 from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match, position
 from purser_common.web import cursor as cursor_of
-from purser_events.reseller import Reseller
+from purser_events.reseller import Reseller, ResellerAccount
 from reseller_service.commands import resellers as commands
-from reseller_service.commands.resellers import Choice, Edit, Registry
+from reseller_service.commands.resellers import Choice, Registry
+from reseller_service.domain.health import Connection, connection
 from reseller_service.domain.mapping import CatalogProduct
-from reseller_service.domain.resellers import MODULE, Credentials, Verification
+from reseller_service.domain.resellers import Credentials, Edit, Verification
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Confirm = Annotated[bool, Query(description="Must be true.")]
@@ -25,7 +27,7 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+")
 class Views(Protocol):
     """Reads this service's own database."""
 
-    async def marketplaces(self) -> list[dict[str, Any]]: ...
+    async def account(self, reseller_id: str) -> ResellerAccount | None: ...
 
 
 class Browser(Protocol):
@@ -85,12 +87,49 @@ class ResellerRequest(BaseModel):
     marketplace_reseller_id: str = Field(min_length=1, max_length=100)
 
 
+def _unless_blank(check: Callable[[SecretStr], SecretStr]) -> AfterValidator:
+    return AfterValidator(lambda value: check(value) if value.get_secret_value() else value)
+
+
+_Kept = Annotated[SecretStr, Field(max_length=256)]
+
+
+class CredentialsPatch(BaseModel):
+    """The parts of the credentials to replace; what is left out or blank stays. Write-only."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    subscription_key: Annotated[_Kept, _unless_blank(_key)] | None = None
+    username: Annotated[_Kept, _unless_blank(_username)] | None = None
+    password: _Kept | None = None
+
+    def given(self) -> dict[str, SecretStr]:
+        """The parts that are given."""
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: part for name, part in parts.items() if part and part.get_secret_value()}
+
+
 class ResellerPatch(BaseModel):
     """The fields to change; those left out stay."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     display_name: DisplayName | None = None
+    region: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="Only while no tenant is connected; the credentials must fit it.",
+    )
+    marketplace_reseller_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Only while no tenant is connected; one that the credentials show.",
+    )
+    credentials: CredentialsPatch | None = Field(
+        default=None, description="Proven at the marketplace as a whole before they are stored."
+    )
     buying_enabled: bool | None = None
     po_suffix: bool | None = Field(
         default=None,
@@ -98,20 +137,10 @@ class ResellerPatch(BaseModel):
     )
 
 
-class MarketplaceModule(BaseModel):
-    """A marketplace that Purser can buy at."""
+class ResellerDetails(Reseller):
+    """A reseller, and whether the marketplace takes its credentials."""
 
-    id: str
-    name: str
-    resellers: int
-    license_mappings: int
-
-
-class RegionOption(BaseModel):
-    """A region to choose from."""
-
-    code: str
-    name: str
+    connection: Connection
 
 
 class MarketplaceCustomer(BaseModel):
@@ -125,6 +154,7 @@ def router(registry: Registry, views: Views, browser: Browser) -> APIRouter:
     """The public routes about resellers."""
     routes = APIRouter(tags=["resellers"])
     _add_routes(routes, registry)
+    _change_routes(routes, registry)
     _view_routes(routes, registry, views)
     _live_routes(routes, registry, browser)
     return routes
@@ -153,6 +183,8 @@ def _add_routes(routes: APIRouter, registry: Registry) -> None:
         response.headers["Location"] = f"/v1/resellers/{loaded.state.id}"
         return _answered(response, loaded)
 
+
+def _change_routes(routes: APIRouter, registry: Registry) -> None:
     @routes.patch("/v1/resellers/{id}", operation_id="change_reseller")
     async def change(
         id: str,
@@ -162,33 +194,35 @@ def _add_routes(routes: APIRouter, registry: Registry) -> None:
         response: Response,
         expected: int = if_match,
     ) -> Reseller:
-        """Rename the reseller, turn buying on or off, or the mark behind its order numbers."""
+        """Change single fields: name, region, reseller, credentials, and how is bought."""
         edit = _edit(body)
         loaded = await commands.change_reseller(registry, id, edit, expected, caller, cause)
-        return _answered(response, loaded)
+        return _shown(response, loaded.state.reseller, loaded.sequence)
+
+    @routes.delete("/v1/resellers/{id}", operation_id="delete_reseller")
+    async def delete(
+        id: str,
+        caller: CallerOf,
+        cause: CauseOf,
+        response: Response,
+        confirm: Confirm = False,
+        expected: int = if_match,
+    ) -> Reseller:
+        """Delete a reseller to which no tenant is connected, with its credentials."""
+        require_confirmed(confirm)
+        loaded = await commands.delete_reseller(registry, id, expected, caller, cause)
+        return _shown(response, loaded.state.reseller, loaded.sequence)
 
 
 def _view_routes(routes: APIRouter, registry: Registry, views: Views) -> None:
-    @routes.get("/v1/marketplaces", operation_id="list_marketplaces")
-    async def marketplaces(caller: CallerOf) -> Page[MarketplaceModule]:
-        """The marketplace modules, with how much is in them."""
-        require_role(caller)
-        return Page[MarketplaceModule].model_validate({"items": await views.marketplaces()})
-
-    @routes.get("/v1/marketplaces/{marketplace}/regions", operation_id="list_regions")
-    async def regions(marketplace: str, caller: CallerOf) -> Page[RegionOption]:
-        """The regions in which a reseller can be."""
-        require_role(caller)
-        if marketplace != MODULE:
-            raise NotFound("there is no such marketplace")
-        options = [RegionOption(code=one.code, name=one.name) for one in registry.regions]
-        return Page[RegionOption](items=options)
-
     @routes.get("/v1/resellers/{id}", operation_id="view_reseller")
-    async def one(id: str, caller: CallerOf, response: Response) -> Reseller:
-        """One reseller, without its credentials."""
+    async def one(id: str, caller: CallerOf, response: Response) -> ResellerDetails:
+        """One reseller, without its credentials, and whether they work."""
         require_role(caller)
-        return _answered(response, await registry.resellers.load(id))
+        loaded = await registry.resellers.load(id)
+        shown = connection(loaded.state, await views.account(id))
+        details = ResellerDetails(**loaded.state.model_dump(), connection=shown)
+        return answer(response, f"reseller/{id}", loaded.sequence, details)
 
 
 def _live_routes(routes: APIRouter, registry: Registry, browser: Browser) -> None:
@@ -246,18 +280,28 @@ def require_confirmed(confirm: bool) -> None:
 
 
 def _edit(body: ResellerPatch) -> Edit:
-    cleared = [name for name in body.model_fields_set if getattr(body, name) is None]
-    if cleared or not body.model_fields_set:
-        pointers = cleared or list(ResellerPatch.model_fields)
+    given = body.model_fields_set
+    cleared = [f"/{name}" for name in given if getattr(body, name) is None]
+    parts = body.credentials
+    if parts is not None:
+        unset = [name for name in parts.model_fields_set if getattr(parts, name) is None]
+        cleared += [f"/credentials/{name}" for name in unset]
+    if cleared or not given:
+        pointers = cleared or [f"/{name}" for name in ResellerPatch.model_fields]
         raise Invalid(
             "name at least one field to change, with a value",
-            errors=tuple(FieldError(f"/{name}", "give a value") for name in sorted(pointers)),
+            errors=tuple(FieldError(pointer, "give a value") for pointer in sorted(pointers)),
         )
-    return Edit(body.display_name, body.buying_enabled, body.po_suffix)
+    fields = body.model_dump(exclude={"credentials"})
+    return Edit(**fields, credentials=parts.given() if parts else {})
 
 
 def _answered(response: Response, loaded: Loaded[Reseller]) -> Reseller:
-    return answer(response, f"reseller/{loaded.state.id}", loaded.sequence, loaded.state)
+    return _shown(response, loaded.state, loaded.sequence)
+
+
+def _shown(response: Response, reseller: Reseller, sequence: int) -> Reseller:
+    return answer(response, f"reseller/{reseller.id}", sequence, reseller)
 
 
 def _offset(cursor: str | None) -> int:

@@ -11,6 +11,7 @@ from purser_marketplace.answers import error_of, parse_json, read_as
 from purser_marketplace.client import Marketplace as SimpleApi
 from purser_marketplace.transport import Answered
 from purser_marketplace.values import Resource
+from reseller_service.domain.health import Refusal
 from reseller_service.domain.mapping import CatalogPrice, CatalogProduct, seats
 from reseller_service.domain.resellers import VisibleReseller
 
@@ -97,6 +98,25 @@ def _problem(error: errors.MarketplaceError) -> Problem:
         if isinstance(error, kind):
             return meaning(error)
     return Unavailable("the marketplace cannot be asked now", code="marketplace_unavailable")
+
+
+def is_outage(error: errors.MarketplaceError | None) -> bool:
+    """Whether nobody answered, or only a gateway in front of somebody who does not."""
+    if isinstance(error, errors.ServerError):
+        return error.status in (502, 503, 504)
+    return isinstance(error, errors.Unreachable)
+
+
+def refusal_of(error: errors.MarketplaceError | None, resource: str | None) -> Refusal | None:
+    """What a 401 or 403 with a new token says of the credentials; None for everything else."""
+    if not isinstance(error, errors.Unauthorized | errors.Forbidden):
+        return None
+    detail = f"{error.status}: {error.message}"
+    if error.by_gateway:
+        return Refusal("gateway_refused", None, detail)
+    if isinstance(error, errors.Unauthorized):
+        return Refusal("credentials_refused", None, detail)
+    return Refusal("forbidden", resource, detail)
 
 
 def rows_of(model: type[R], answer: Answered) -> tuple[list[R], int | None]:

@@ -1,23 +1,20 @@
 """The way to the marketplace: one token per reseller, one rest for all after a 429, one send."""
 
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from datetime import datetime
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import httpx
 from prometheus_client import Counter
 
-from purser_common import crash, logs
-from purser_common.clock import real_now
+from purser_common import crash
 from purser_common.errors import NotFound, Unavailable
 from purser_events.values import ProductIdentity
 from purser_marketplace import errors, models, placing
-from purser_marketplace.answers import retry_after
+from purser_marketplace.answers import error_of
 from purser_marketplace.client import Marketplace as SimpleApi
-from purser_marketplace.token import BasicAuthentication, TokenSource
+from purser_marketplace.token import BasicAuthentication
 from purser_marketplace.transport import Answered, exchange
 from purser_marketplace.values import Resource
 from reseller_service.clients.answers import (
@@ -29,7 +26,8 @@ from reseller_service.clients.answers import (
     refusals_as_wrong_credentials,
     rows_of,
 )
-from reseller_service.domain.accounts import Standing, rested, seconds_paused
+from reseller_service.clients.standing import StandingOf
+from reseller_service.clients.tokens import Tokens
 from reseller_service.domain.mapping import CatalogProduct, same_product
 from reseller_service.domain.reading import is_detail
 from reseller_service.domain.resellers import (
@@ -45,22 +43,10 @@ from reseller_service.domain.sending import LARGEST_BODY, TOKEN_LEFT, Outcome
 ANSWER_WITHIN = 100.0
 
 R = TypeVar("R", bound=Resource)
-T = TypeVar("T")
-_log = logs.get(__name__)
 _calls = Counter(
     "marketplace_calls_total", "Calls passed through, by answer.", ["method", "status"]
 )
-_pauses = Counter("marketplace_pauses_total", "429 answers that made an account rest.")
 _sent = Counter("orders_sent_total", "Attempts to send an order, by outcome.", ["sent"])
-
-
-class Accounts(Protocol):
-    """Where it is kept whether an account rests."""
-
-    async def standing(self, reseller_id: str) -> Standing: ...
-    async def change(
-        self, reseller_id: str, decide: Callable[[Standing], tuple[Standing, T]]
-    ) -> T: ...
 
 
 class Budget(Protocol):
@@ -76,18 +62,18 @@ class Marketplace:
         self,
         http: httpx.AsyncClient,
         regions: tuple[Region, ...],
-        accounts: Accounts,
+        standing: StandingOf,
         budget: Budget,
         load: Callable[[str], Awaitable[Account]],
         order_answer_seconds: float,
     ) -> None:
         self._http = http
         self._regions = {region.code: region for region in regions}
-        self._accounts = accounts
+        self._standing = standing
         self._budget = budget
         self._load = load
         self._order_answer_seconds = order_answer_seconds
-        self._sources: dict[str, tuple[Credentials, TokenSource]] = {}
+        self._tokens = Tokens(http)
 
     # -- proving credentials -----------------------------------------------------------------------
 
@@ -96,7 +82,7 @@ class Marketplace:
 
         Raises Invalid when it does not take them, Unavailable when it is away.
         """
-        source = self._source_of(region, credentials)
+        source = self._tokens.fresh(region, credentials)
         with refusals_as_wrong_credentials():
             await source.bearer()
         api = SimpleApi(self._http, region.base_url, BasicAuthentication(source))
@@ -111,7 +97,7 @@ class Marketplace:
     ) -> VisibleReseller | None:
         """The reseller of this id if the credentials show it."""
         region = self._region(region_code)
-        source = self._source_of(region, credentials)
+        source = self._tokens.fresh(region, credentials)
         api = SimpleApi(self._http, region.base_url, BasicAuthentication(source))
         with errors_as_problems():
             try:
@@ -124,7 +110,7 @@ class Marketplace:
 
     async def product(self, reseller_id: str, product: ProductIdentity) -> CatalogProduct | None:
         """The catalogue's row of a product, without costs; None when it is not sold."""
-        async with self._api(reseller_id) as (api, account):
+        async with self._api(reseller_id, "products") as (api, account):
             rows = api.products(mpn=product.mpn, vendor=product.vendor)
             async with aclosing(rows) as found:  # type: ignore[type-var]
                 async for row in found:
@@ -168,7 +154,7 @@ class Marketplace:
 
     async def customer(self, reseller_id: str, customer_id: str) -> models.Customer:
         """One of the reseller's customers. Raises NotFound, also for another reseller's."""
-        async with self._api(reseller_id) as (api, account):
+        async with self._api(reseller_id, "customers") as (api, account):
             await self._budget.spend(reseller_id, urgent=False)
             found = await api.customer(customer_id)
         if found.reseller_id not in (None, account.reseller.marketplace_reseller_id):
@@ -192,20 +178,22 @@ class Marketplace:
         Raises Unavailable while the account rests, when it has read too much in detail (the last
         part is kept for what is urgent), and without an answer.
         """
-        account = await self._rested(reseller_id)
+        account = await self._rested(reseller_id, urgent=urgent)
         if is_detail(method, path):
             await self._budget.spend(reseller_id, urgent=urgent)
         region = self._region(account.reseller.region)
-        auth = BasicAuthentication(self._source(account))
-        async with self._asking(reseller_id):
+        auth = BasicAuthentication(self._tokens.of(account, region))
+        resource = path.partition("/")[0]
+        async with self._asking(account, resource):
             headers = await auth.headers()
             answer = await self._exchange(region, method, path, query, body, headers)
             if answer.status in (401, 403) and await auth.renew(headers):
                 headers = await auth.headers()
                 answer = await self._exchange(region, method, path, query, body, headers)
         _calls.labels(method, str(answer.status)).inc()
-        if answer.status == 429:
-            await self._rest(reseller_id, retry_after(answer.headers))
+        secrets = [value.rpartition(" ")[2] for value in headers.values()]
+        wrong = error_of(answer.status, answer.headers, answer.body, secrets)
+        await self._standing.seen(account, resource, None if answer.ok else wrong)
         return answer
 
     async def _exchange(
@@ -232,8 +220,8 @@ class Marketplace:
 
     async def authorize(self, account: Account) -> Mapping[str, str]:
         """Headers with a token that has 120 s left. Raises Unavailable without one."""
-        source = self._source(account)
-        async with self._asking(account.reseller.id):
+        source = self._tokens.of(account, self._region(account.reseller.region))
+        async with self._asking(account, None):
             token = await source.bearer(TOKEN_LEFT)
         crash.point("reseller.token.taken")
         return {"Authorization": f"Bearer {token}", **source.identification()}
@@ -252,31 +240,36 @@ class Marketplace:
         )
         _sent.labels(sent.outcome).inc()
         if sent.status == 429:
-            await self._rest(account.reseller.id, sent.retry_after)
+            await self._standing.rest(account.reseller.id, sent.retry_after)
         if sent.status in (401, 403):
             token = headers["Authorization"].removeprefix("Bearer ")
-            self._source(account).invalidate(token)
+            self._tokens.of(account, region).invalidate(token)
+        if sent.status is not None and 200 <= sent.status < 300:
+            await self._standing.seen(account, "orders", None)
         return _outcome(sent, fenced)
 
     # -- accounts ----------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def _asking(self, reseller_id: str) -> AsyncIterator[None]:
-        """Errors become problems, and a 429 makes the account rest."""
+    async def _asking(self, account: Account, resource: str | None) -> AsyncIterator[None]:
+        """Errors become problems, and what they say of the account is kept."""
         with errors_as_problems():
             try:
                 yield
-            except errors.Throttled as error:
-                await self._rest(reseller_id, error.retry_after)
+            except errors.MarketplaceError as error:
+                await self._standing.seen(account, resource, error)
                 raise
 
     @asynccontextmanager
-    async def _api(self, reseller_id: str) -> AsyncIterator[tuple[SimpleApi, Account]]:
+    async def _api(
+        self, reseller_id: str, resource: str
+    ) -> AsyncIterator[tuple[SimpleApi, Account]]:
         account = await self._rested(reseller_id)
         region = self._region(account.reseller.region)
-        auth = BasicAuthentication(self._source(account))
-        async with self._asking(reseller_id):
+        auth = BasicAuthentication(self._tokens.of(account, region))
+        async with self._asking(account, resource):
             yield SimpleApi(self._http, region.base_url, auth), account
+        await self._standing.seen(account, resource, None)
 
     async def _page(
         self,
@@ -295,28 +288,19 @@ class Marketplace:
         more = bool(rows) and (total is None or end < total)
         return rows, end if more else None
 
-    async def _rested(self, reseller_id: str) -> Account:
-        """The account of a reseller. Raises NotFound, or Unavailable while it rests."""
-        account = await self._load(reseller_id)
-        rest = seconds_paused(await self._accounts.standing(reseller_id), real_now())
-        if rest is not None:
-            raise Unavailable(
-                "the marketplace asked for a pause of this reseller's calls",
-                code="account_paused",
-                retry_after=rest,
-            )
+    async def _rested(self, reseller_id: str, *, urgent: bool = False) -> Account:
+        """The account of a reseller.
+
+        Raises NotFound; Unavailable while it rests, and, but for what is urgent, while the marketplace
+        does not answer.
+        """
+        try:
+            account = await self._load(reseller_id)
+        except NotFound:
+            self._tokens.forget(reseller_id)
+            raise
+        await self._standing.require_ready(reseller_id, urgent=urgent)
         return account
-
-    async def _rest(self, reseller_id: str, seconds: float | None) -> None:
-        spread, now = random.random(), real_now()  # noqa: S311
-
-        def rest(standing: Standing) -> tuple[Standing, datetime | None]:
-            after = rested(standing, seconds, spread, now)
-            return after, after.paused_until
-
-        until = await self._accounts.change(reseller_id, rest)
-        _pauses.inc()
-        _log.warning("account rests", reseller_id=reseller_id, until=str(until))
 
     def _region(self, code: str) -> Region:
         region = self._regions.get(code)
@@ -325,25 +309,6 @@ class Marketplace:
                 f"the region {code} is not configured here", code="region_not_configured"
             )
         return region
-
-    def _source(self, account: Account) -> TokenSource:
-        """The one token source of a reseller, as long as its credentials stay the same."""
-        id, credentials = account.reseller.id, account.credentials
-        kept = self._sources.get(id)
-        if kept is None or kept[0] != credentials:
-            source = self._source_of(self._region(account.reseller.region), credentials)
-            kept = self._sources[id] = (credentials, source)
-        return kept[1]
-
-    def _source_of(self, region: Region, credentials: Credentials) -> TokenSource:
-        return TokenSource(
-            self._http,
-            region.base_url,
-            region.marketplace_code,
-            credentials.username.get_secret_value(),
-            credentials.password.get_secret_value(),
-            credentials.subscription_key.get_secret_value(),
-        )
 
 
 def _outcome(sent: placing.Sent, fenced: bool) -> Outcome:

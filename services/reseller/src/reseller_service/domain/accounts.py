@@ -48,6 +48,12 @@ class Limits(BaseModel):
     reads_reserved_percent: float = Field(
         default=20.0, ge=0, lt=100, description="The part of them that is kept for reconciling."
     )
+    outage_failures: int = Field(
+        default=5, ge=1, description="After so many calls in a row without an answer: rest."
+    )
+    outage_rest_seconds: float = Field(
+        default=5.0, gt=0, description="How long then nothing but reconciling calls."
+    )
 
 
 class Send(BaseModel):
@@ -98,6 +104,8 @@ class Standing(BaseModel):
     recent: tuple[Settled, ...] = ()
     unresolved: tuple[Unresolved, ...] = ()
     reads: tuple[Leased, ...] = ()
+    failures: int = 0
+    down_until: datetime | None = None
 
 
 @dataclass(frozen=True)

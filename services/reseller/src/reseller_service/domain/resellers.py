@@ -1,8 +1,10 @@
 """Proving credentials, adding a reseller, and changing it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, HttpUrl, SecretStr
 
@@ -91,6 +93,11 @@ class Account:
     reseller: Reseller
     credentials: Credentials
     own_prices: bool
+
+
+def name_key(display_name: str) -> str:
+    """What two display names share that people would take for the same (R12)."""
+    return unicodedata.normalize("NFKC", display_name).casefold()
 
 
 def region_named(regions: Sequence[Region], code: str) -> Region:
@@ -194,27 +201,102 @@ def reseller_added(
     return state, (ResellerAdded(state=state, changes=changes),)
 
 
+@dataclass(frozen=True)
+class Edit:
+    """What to change of a reseller; None leaves a field as it is.
+
+    `credentials` names the parts that are given anew; the others stay.
+    """
+
+    display_name: str | None = None
+    buying_enabled: bool | None = None
+    po_suffix: bool | None = None
+    region: str | None = None
+    marketplace_reseller_id: str | None = None
+    credentials: Mapping[str, SecretStr] = field(default_factory=dict)
+
+    def touches_access(self, reseller: Reseller) -> bool:
+        """Whether the marketplace has to prove it."""
+        return (
+            bool(self.credentials)
+            or self.region not in (None, reseller.region)
+            or self.marketplace_reseller_id not in (None, reseller.marketplace_reseller_id)
+        )
+
+
+@dataclass(frozen=True)
+class Access:
+    """A whole set of credentials that the marketplace took, and the reseller that it shows to them."""
+
+    credentials: Credentials
+    verification: Verification
+    reseller: VisibleReseller
+    replaced: bool
+    """Whether any part of the credentials was given anew."""
+
+
+def moves(before: Reseller, after: Reseller) -> bool:
+    """Whether what tenants are connected to becomes something else (R22)."""
+    places = {(one.region, one.marketplace_reseller_id) for one in (before, after)}
+    return len(places) > 1
+
+
+def not_shown(edit: Edit, proof: Verification) -> Invalid:
+    """The refusal of credentials or of a choice: the two must fit together."""
+    listed = [reseller.model_dump() for reseller in proof.resellers]
+    if edit.marketplace_reseller_id is not None:
+        pointer, remedy = "/marketplace_reseller_id", "choose one that the credentials show"
+    elif edit.region is not None:
+        pointer = "/marketplace_reseller_id"
+        remedy = "choose one that the credentials show in this region"
+    else:
+        pointer, remedy = "/credentials", "credentials that show the same marketplace reseller"
+    return Invalid(
+        "the credentials do not show this reseller",
+        code="unknown_marketplace_reseller",
+        errors=(FieldError(pointer, remedy),),
+        resellers=listed,
+    )
+
+
+def below_credentials(refused: Invalid) -> Invalid:
+    """The same refusal where the credentials are a part of what is changed."""
+    errors = tuple(FieldError(f"/credentials{e.pointer}", e.detail) for e in refused.errors)
+    return Invalid(refused.detail, code=refused.code, errors=errors)
+
+
 def reseller_changed(
-    reseller: Reseller,
-    display_name: str | None,
-    buying_enabled: bool | None,
-    po_suffix: bool | None,
+    reseller: Reseller, edit: Edit, access: Access | None, now: datetime
 ) -> tuple[Reseller, tuple[ResellerFact, ...]]:
     """The reseller with the named fields changed; what stays as it was makes no fact."""
     facts: list[ResellerFact] = []
-    named = {"display_name": display_name, "po_suffix": po_suffix}
-    before = {name: getattr(reseller, name) for name in named}
-    update = {n: value for n, value in named.items() if value not in (None, before[n])}
-    if update:
-        reseller = reseller.model_copy(update=update)
-        changes = tuple(
-            Change(pointer=f"/{name}", before=before[name], after=value)
-            for name, value in update.items()
-        )
-        facts.append(ResellerUpdated(state=reseller, changes=changes))
-    if buying_enabled is not None and buying_enabled != reseller.buying_enabled:
-        reseller = reseller.model_copy(update={"buying_enabled": buying_enabled})
-        change = Change(pointer="/buying_enabled", before=not buying_enabled, after=buying_enabled)
-        kind = ResellerBuyingEnabled if buying_enabled else ResellerBuyingDisabled
+    named = {"display_name": edit.display_name, "po_suffix": edit.po_suffix}
+    update = {name: value for name, value in named.items() if value is not None}
+    update |= _accessed(access) if access else {}
+    changes = [
+        Change(pointer=f"/{name}", before=getattr(reseller, name), after=value)
+        for name, value in update.items()
+        if value != getattr(reseller, name)
+    ]
+    if access and access.replaced:
+        changes.append(Change(pointer="/credentials", before="set", after="set"))
+    if changes:
+        proven = {"credentials_set_at": now} if access else {}
+        reseller = reseller.model_copy(update={**update, **proven})
+        facts.append(ResellerUpdated(state=reseller, changes=tuple(changes)))
+    on = edit.buying_enabled
+    if on is not None and on != reseller.buying_enabled:
+        reseller = reseller.model_copy(update={"buying_enabled": on})
+        change = Change(pointer="/buying_enabled", before=not on, after=on)
+        kind = ResellerBuyingEnabled if on else ResellerBuyingDisabled
         facts.append(kind(state=reseller, changes=(change,)))
     return reseller, tuple(facts)
+
+
+def _accessed(access: Access) -> dict[str, Any]:
+    return {
+        "region": access.verification.region,
+        "marketplace_reseller_id": access.reseller.id,
+        "marketplace_reseller_name": access.reseller.name,
+        "account_kind": access.verification.account_kind,
+    }

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 
-from purser_common import outbox
+from purser_common import jobs, outbox
 from purser_common.crypto import SealBroken, Sealed, Sealer
 from purser_common.errors import Conflict, FieldError, Invalid, NotFound
 from purser_common.mongo import (
@@ -20,7 +21,14 @@ from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.reseller import Reseller
-from reseller_service.domain.resellers import Account, Credentials, Verification
+from reseller_service.domain.closing import DELETED, Closing, Kept
+from reseller_service.domain.resellers import (
+    Access,
+    Account,
+    Credentials,
+    Verification,
+    name_key,
+)
 
 VERIFICATIONS, RESELLERS = "reseller_verifications", "resellers"
 
@@ -33,6 +41,7 @@ INDEXES = (
     _BY_NAME,
     _BY_MARKETPLACE,
     Index(RESELLERS, (("sealed.kid", UP),)),
+    Index(RESELLERS, (("settle_at", UP),), sparse=True),
     *outbox.indexes(RESELLERS),
 )
 
@@ -140,6 +149,17 @@ class Resellers:
         document = await self._document(id)
         return Loaded(Reseller.model_validate(document["state"]), Stamp.of(document))
 
+    async def kept(self, id: str) -> Loaded[Kept]:
+        """A reseller with what only its owner needs to know. Raises NotFound."""
+        return _kept(await self._document(id))
+
+    async def tombstone(self, id: str) -> Kept:
+        """A reseller, also one that was deleted. Raises NotFound."""
+        document = await self._collection.find_one({"_id": id})
+        if document is None:
+            raise _unknown()
+        return _kept(document).state
+
     async def replayed(self, request: Request) -> Loaded[Reseller] | None:
         """The reseller that this keyed call has added before. Raises Invalid."""
         document = await self._collection.find_one({"_id": request.id()})
@@ -165,10 +185,9 @@ class Resellers:
     ) -> Loaded[Reseller]:
         """Add a reseller. Raises Conflict for one that exists and for a name that is taken."""
         state = account.reseller
-        fields = _reseller_fields(state) | {
-            "own_prices": account.own_prices,
-            "sealed": self._vault.seal(account.credentials, RESELLERS, state.id),
-        }
+        fields = _reseller_fields(state) | self._sealed(
+            account.credentials, account.own_prices, state.id
+        )
         try:
             document = await self._outbox.insert(
                 self._collection, state.id, fields, facts, cause, request
@@ -181,35 +200,72 @@ class Resellers:
         return Loaded(state, Stamp.of(document))
 
     async def save(
-        self, loaded: Loaded[Reseller], state: Reseller, facts: Sequence[Fact], cause: Cause
-    ) -> Loaded[Reseller]:
-        """Write the next state. Raises VersionConflict, Conflict for a name that is taken."""
-        try:
-            document = await self._outbox.save(
-                self._collection, loaded.stamp, _reseller_fields(state), facts, cause
+        self,
+        loaded: Loaded[Kept],
+        kept: Kept,
+        facts: Sequence[Fact],
+        cause: Cause,
+        access: Access | None = None,
+    ) -> Loaded[Kept]:
+        """Write the next state, and the credentials of `access` if they are to be others.
+
+        A deleted reseller keeps neither credentials nor what must be unique. Raises VersionConflict,
+        Conflict for a name or a marketplace reseller that is taken.
+        """
+        fields = _reseller_fields(kept.reseller) | _closing_fields(kept.closing)
+        if access is not None:
+            own_prices = access.verification.own_prices
+            fields |= self._sealed(access.credentials, own_prices, kept.reseller.id)
+        if kept.reseller.status == DELETED:
+            fields |= dict.fromkeys(
+                ("display_name_key", "marketplace_key", "own_prices", "sealed"), None
             )
+        try:
+            document = await self._outbox.save(self._collection, loaded.stamp, fields, facts, cause)
         except DuplicateKeyError as error:
-            raise await self._taken(error, state) from error
-        return Loaded(state, Stamp.of(document))
+            raise await self._taken(error, kept.reseller) from error
+        return _kept(document)
+
+    async def claim_closing(self, lease: timedelta) -> Loaded[Kept] | None:
+        """Take a reseller that has been closing for too long."""
+        document = await jobs.claim(self._collection, "settle_at", lease)
+        return _kept(document) if document else None
+
+    def _sealed(self, credentials: Credentials, own_prices: bool, id: str) -> Document:
+        return {
+            "own_prices": own_prices,
+            "sealed": self._vault.seal(credentials, RESELLERS, id),
+        }
 
     async def _document(self, id: str) -> Document:
         document = await self._collection.find_one({"_id": id})
-        if document is None:
-            raise NotFound("there is no such reseller")
+        if document is None or document["state"]["status"] == DELETED:
+            raise _unknown()
         return document
 
     async def _taken(self, error: DuplicateKeyError, state: Reseller) -> Conflict:
-        if duplicated_index(error, INDEXES) is not _BY_MARKETPLACE:
+        by_name = duplicated_index(error, INDEXES) is not _BY_MARKETPLACE
+        field = "display_name_key" if by_name else "marketplace_key"
+        shown = {"state.display_name": 1}
+        found = await self._collection.find_one({field: _reseller_fields(state)[field]}, shown)
+        name = repr(found["state"]["display_name"]) if found else "another one meanwhile"
+        if by_name:
             return Conflict(
-                "another reseller has this display name; choose another", code="display_name_taken"
+                f"the reseller {name} has this display name; choose another",
+                code="display_name_taken",
+                reseller_id=found["_id"] if found else None,
+                errors=(FieldError("/display_name", "choose another"),),
             )
-        key = {"marketplace_key": _marketplace_key(state)}
-        holder = await self._collection.find_one(key, {"state.display_name": 1}) or {}
         return Conflict(
-            f"this marketplace reseller was added as {holder['state']['display_name']!r}",
+            f"this marketplace reseller was added as {name}",
             code="reseller_exists",
-            reseller_id=holder["_id"],
+            reseller_id=found["_id"] if found else None,
+            errors=(FieldError("/marketplace_reseller_id", "choose another"),),
         )
+
+
+def _unknown() -> NotFound:
+    return NotFound("there is no such reseller")
 
 
 def _verification(document: Document) -> Verification:
@@ -219,10 +275,23 @@ def _verification(document: Document) -> Verification:
 def _reseller_fields(state: Reseller) -> Document:
     return {
         "state": state.model_dump(mode="json"),
-        "display_name_key": state.display_name.casefold(),
+        "display_name_key": name_key(state.display_name),
         "marketplace_key": _marketplace_key(state),
     }
 
 
 def _marketplace_key(state: Reseller) -> str:
     return f"{state.marketplace}|{state.region}|{state.marketplace_reseller_id}"
+
+
+def _closing_fields(closing: Closing | None) -> Document:
+    return {
+        "closing": asdict(closing) if closing else None,
+        "settle_at": closing.settle_at if closing else None,
+    }
+
+
+def _kept(document: Document) -> Loaded[Kept]:
+    closing = document.get("closing")
+    state = Reseller.model_validate(document["state"])
+    return Loaded(Kept(state, Closing(**closing) if closing else None), Stamp.of(document))
