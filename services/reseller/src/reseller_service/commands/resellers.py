@@ -312,9 +312,9 @@ async def _require_unreferenced(
     registry: Registry, closed: Loaded[Kept], caller: Caller | None, cause: Cause
 ) -> None:
     id, references = closed.state.reseller.id, registry.references
-    endings.require_unconnected(await references.tenants(id, caller, cause))
     if closed.state.closing is not None and closed.state.closing.deleting:
         endings.require_settled(await references.open_requests(id, caller, cause))
+    endings.require_unconnected(await references.tenants(id, caller, cause))
 
 
 async def _delete(registry: Registry, closed: Loaded[Kept], cause: Cause) -> Loaded[Kept]:
