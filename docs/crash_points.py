@@ -152,6 +152,12 @@ closing.finished | tenant-connection: removed | completed
 closing.reopened | tenant-connection: held | refused
     what an open purchase holds is reopened, its caller has no answer | the connection | none
     a repeated call is refused again
+reseller.closing.written | reseller: deleted | deleted
+    a reseller refuses references, nobody was asked who refers to it | closing reseller | delay
+    a job asks and deletes or reopens it
+reseller.closing.finished | reseller: deleted | deleted
+    the reseller is deleted, its caller has no answer | tombstone, fact | none
+    a repeated call finds no reseller
 """
 """Three lines for each point: name, where which flow reaches it, how the flow ends (and where it ends
 otherwise); what has happened, what is on disk, what is visible; what recovers."""

@@ -6,7 +6,8 @@ from pathlib import Path
 from ports import HOST, Ports
 
 SERVICES = ("reseller", "tenant-connection", "subscription", "order", "audit", "gateway")
-REGIONS = (("us", "United States"), ("eu", "Europe"))
+REGIONS = (("eu", "Europe", "eu"), ("na", "North America", "us"))
+"""Code, name, and the marketplace's own code, as the sandbox has them."""
 ENTRA_CLIENT = "6c1f4d0e-8a1b-4c59-9a53-0f6f0f2b7d11"
 
 
@@ -36,9 +37,9 @@ def program_settings(home: Path, ports: Ports) -> dict[str, str]:
                     "code": code,
                     "name": name,
                     "api_url": f"{sandbox}/marketplace/{code}",
-                    "marketplace_code": code,
+                    "marketplace_code": marketplace,
                 }
-                for code, name in REGIONS
+                for code, name, marketplace in REGIONS
             ]
         ),
     }

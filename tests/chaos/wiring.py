@@ -74,9 +74,9 @@ class Wiring:
                         "code": code,
                         "name": name,
                         "api_url": f"http://{self._address(service, 'sandbox')}/marketplace/{code}",
-                        "marketplace_code": code,
+                        "marketplace_code": marketplace,
                     }
-                    for code, name in REGIONS
+                    for code, name, marketplace in REGIONS
                 ]
             )
         return found

@@ -365,6 +365,27 @@ def _connect(branch: Branch, customer: str, etag: str) -> httpx.Response:
     return branch.system.ask("PUT", path, body, headers={"If-Match": etag})
 
 
+def deleted(site: Site, arm: Arm) -> str:
+    """A reseller that nothing refers to is deleted, and then added again."""
+    asked = {"customers": 1, "resellers": 1}
+    answer = site.system.sandbox.post("/sandbox/accounts", json=asked).raise_for_status()
+    shop = Shop(site.system, answer.json())
+    shop.add_reseller()
+    id, path = shop.reseller["id"], f"/v1/resellers/{shop.reseller['id']}"
+    condition: dict[str, str | None] = {"If-Match": site.system.call("GET", path).headers["etag"]}
+    arm()
+    deadline = time.monotonic() + PATIENCE
+    while (
+        answer := site.system.ask("DELETE", f"{path}?confirm=true", headers=condition)
+    ).status_code != 404:
+        assert _code(answer) in (None, "reseller_closing"), answer.text
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.3)
+    site.watch.state(f"reseller/{id}", "deleted", within=PATIENCE)
+    shop.add_reseller()
+    return "deleted"
+
+
 def poison(site: Site, arm: Arm) -> str:
     """A record that nobody can read; it is put aside."""
     value = f"unreadable {uuid.uuid4()}".encode()
@@ -395,6 +416,7 @@ FLOWS: dict[str, Callable[[Site, Arm], str]] = {
         reconnected,
         held,
         removed,
+        deleted,
         poison,
     )
 }

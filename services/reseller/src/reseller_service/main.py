@@ -46,14 +46,7 @@ def build(settings: Settings) -> FastAPI:
     kept = store.Resellers(process.database, process.outbox, vault)
     standings = store.Accounts(process.database)
     watch = Watch(store.Health(process.database, process.outbox), process.clock.now)
-    marketplace = Marketplace(
-        process.http,
-        settings.regions,
-        StandingOf(standings, watch, settings.accounts),
-        ReadBudget(standings, settings.accounts, real_now),
-        kept.account,
-        settings.order_answer_seconds,
-    )
+    marketplace = _marketplace(process, settings, kept, standings, watch)
     registry = _registry(process, settings, kept, verifications, marketplace, watch)
     shelf = Shelf(
         store.Mappings(process.database, process.outbox),
@@ -85,6 +78,23 @@ def build(settings: Settings) -> FastAPI:
     )
     app.state.process = process
     return app
+
+
+def _marketplace(
+    process: Process,
+    settings: Settings,
+    kept: store.Resellers,
+    standings: store.Accounts,
+    watch: Watch,
+) -> Marketplace:
+    return Marketplace(
+        process.http,
+        settings.regions,
+        StandingOf(standings, watch, settings.accounts),
+        ReadBudget(standings, settings.accounts, real_now),
+        kept.account,
+        settings.order_answer_seconds,
+    )
 
 
 def _registry(

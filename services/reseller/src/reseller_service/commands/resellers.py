@@ -299,7 +299,7 @@ async def _closed(
     closing = Closing(deleting, until, cause.actor, cause.correlation_id)
     kept = Kept(loaded.state.reseller, closing)
     closed = await registry.resellers.save(loaded, kept, (), cause)
-    crash.point("closing.written")
+    crash.point("reseller.closing.written")
     try:
         await _require_unreferenced(registry, closed, caller, cause)
     except Problem:
@@ -320,7 +320,7 @@ async def _require_unreferenced(
 async def _delete(registry: Registry, closed: Loaded[Kept], cause: Cause) -> Loaded[Kept]:
     state, facts = endings.reseller_deleted(closed.state.reseller)
     deleted = await registry.resellers.save(closed, Kept(state), facts, cause)
-    crash.point("closing.finished")
+    crash.point("reseller.closing.finished")
     return deleted
 
 
