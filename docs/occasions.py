@@ -10,6 +10,8 @@ OCCASIONS = {
     "reseller.account-recovered": "Such a call succeeds again, or new credentials were proven.",
     "license.mapped": "A price admin maps a product to a SKU or to no licence.",
     "license.unmapped": "A price admin deletes a mapping.",
+    "price.customized": "A price admin adds, prices, acknowledges or deletes a plan; or the reseller "
+    "price behind an own price changes, so that the plan is marked.",
     "buying.stopped": "A purchaser stops all buying, or one reseller's.",
     "buying.resumed": "A purchaser lifts a stop of buying.",
     "customer.added": "A customer of the MSP is added.",

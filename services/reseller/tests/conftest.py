@@ -209,6 +209,9 @@ class Deployment:
             "tenant_connection_url": self.others.url,
             "order_url": self.others.url,
             "regions": self.regions_json(),
+            "catalogue": {
+                "look_every_seconds": 3600
+            },  # a test that plants faults asks for its look
             "fence_seconds": 0,  # the timer is the test runner's, too
         }
         return Settings(**fields | changed)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from purser_common.errors import Conflict, Invalid
 from purser_events.values import Money
-from reseller_service.domain import mapping, resellers
+from reseller_service.domain import mapping, prices, resellers
 from reseller_service.domain.mapping import CatalogPrice, CatalogProduct, Sku
 from reseller_service.domain.resellers import Credentials, Proof, Region, VisibleReseller
 
@@ -131,11 +131,15 @@ def test_seats_are_whole_positive_and_inside_the_stated_limits(
 
 
 def test_the_unit_price_is_unknown_when_tiers_leave_it_open(premium: dict[str, Any]) -> None:
-    flat = sold(premium, ("setup", "5"), ("Recurring", "2.50"))
-    assert flat.unit_price == Money(currency="USD", amount=Decimal("2.50"))
-    assert sold(premium, ("setup", "5")).unit_price is not None
-    assert sold(premium, ("recurring", "2"), ("recurring", "1")).unit_price is None
-    assert sold(premium).unit_price is None
+    def unit(*tiers: tuple[str, str]) -> Money | None:
+        return prices.unit_price(prices.tiers_of(sold(premium, *tiers).prices))
+
+    assert unit(("setup", "5"), ("Recurring", "2.50")) == Money(
+        currency="USD", amount=Decimal("2.50")
+    )
+    assert unit(("setup", "5")) is not None
+    assert unit(("recurring", "2"), ("recurring", "1")) is None
+    assert unit() is None
 
 
 def test_period_types_are_the_only_thing_compared_without_letter_case(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from purser_events import access, buying, license, reseller, subscription, tenant
+from purser_events import access, buying, license, price, reseller, subscription, tenant
 from purser_events.envelope import Fact, event_type
 
 PARTITIONS = 12
@@ -48,6 +48,7 @@ TOPICS: tuple[Topic, ...] = (
         reseller.ResellerAccountRecovered,
     ),
     *_topics("reseller", "license-mapping", reseller.LicenseMapped, reseller.LicenseUnmapped),
+    *_topics("reseller", "price-plan", price.PriceCustomized),
     *_topics("reseller", "buying-stop", buying.BuyingStopped, buying.BuyingResumed),
     *_topics(
         "tenant-connection",

@@ -30,6 +30,7 @@ from purser_marketplace.values import (
 
 __all__ = [
     "CatalogReference",
+    "Coterming",
     "Customer",
     "Estimate",
     "EstimatedSubscription",
@@ -78,6 +79,13 @@ class CatalogReference(Resource):
     id: OptionalIdentifier = None
 
 
+class Coterming(Resource):
+    """Whether a purchase may or must end together with another one, and with what (§3.2)."""
+
+    required: Enumerated = "unknown"
+    type: Enumerated = "unknown"
+
+
 class Product(Resource):
     """A catalog row. One MPN can occur several times, once per period pair.
 
@@ -97,6 +105,7 @@ class Product(Resource):
     subscription_period: OptionalPeriod = None
     billing_model: Enumerated = "unknown"
     depends_on: Annotated[tuple[CatalogReference, ...], Rows] = ()
+    coterming: Coterming | None = None
 
 
 class PlanPeriod(Resource):

@@ -57,6 +57,15 @@ ROUTES: tuple[Route, ...] = (
         DELETE /v1/resellers/{id}                                   delete_reseller
         GET    /v1/resellers/{id}/customers                         browse_customers
         GET    /v1/resellers/{id}/products                          browse_products
+        GET    /v1/resellers/{id}/products/{product_id}             view_product
+        GET    /v1/resellers/{id}/catalogue-sync                    view_catalogue_sync
+        POST   /v1/resellers/{id}/price-plans                       add_price_plan
+        GET    /v1/resellers/{id}/price-plans                       list_price_plans
+        POST   /v1/resellers/{id}/price-plans/uniform-price         set_uniform_price
+        GET    /v1/resellers/{id}/price-plans/{plan_id}             view_price_plan
+        PATCH  /v1/resellers/{id}/price-plans/{plan_id}             change_price_plan
+        DELETE /v1/resellers/{id}/price-plans/{plan_id}             delete_price_plan
+        GET    /v1/resellers/{id}/price-plans/{plan_id}/history     list_price_history
         GET    /v1/resellers/{id}/license-mappings                  list_license_mappings
         POST   /v1/resellers/{id}/license-mappings                  map_license
         GET    /v1/resellers/{id}/license-mappings/{mapping_id}     view_license_mapping

@@ -11,6 +11,7 @@ from purser_common import jobs, logs
 from purser_common.clock import real_now
 from purser_common.errors import Unavailable
 from purser_common.web import Process
+from reseller_service.commands.catalogue import Window, sync_due
 from reseller_service.commands.resellers import Registry, settle_closing
 from reseller_service.domain import accounts as rules
 from reseller_service.domain.accounts import Limits, Standing
@@ -160,3 +161,12 @@ def declare_settling(process: Process, registry: Registry) -> None:
 
     every = min(5.0, registry.settle_after.total_seconds())
     process.job("resellers.settle", settle, every=every)
+
+
+def declare_looks(process: Process, window: Window, every: float) -> None:
+    """Declare the job that looks at the catalogues whose look is due; two at a time."""
+
+    async def look() -> bool:
+        return await sync_due(window)
+
+    process.job("catalogue.sync", look, every=every, workers=2)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+import uuid
 from datetime import timedelta
 
 from fastapi import FastAPI
@@ -11,22 +12,34 @@ from purser_common import mongo
 from purser_common.clock import real_now
 from purser_common.crypto import KeyDirectory, KeyMissing, SealBroken, Sealer
 from purser_common.settings import load
+from purser_common.telemetry import Cause
 from purser_common.web import Process
 from purser_common.web.process import PATIENCE
 from reseller_service import jobs, store
-from reseller_service.api import accounts, buying, internal, mapping, marketplaces, resellers
+from reseller_service.api import (
+    accounts,
+    buying,
+    catalogue,
+    internal,
+    mapping,
+    marketplaces,
+    prices,
+    resellers,
+)
 from reseller_service.clients.marketplace import Marketplace
 from reseller_service.clients.references import References
 from reseller_service.clients.standing import StandingOf
 from reseller_service.commands.accounts import Gatekeeper
 from reseller_service.commands.buying import Switch
+from reseller_service.commands.catalogue import Window
 from reseller_service.commands.health import Watch
 from reseller_service.commands.mapping import Shelf
+from reseller_service.commands.prices import PriceBook, review_plans
 from reseller_service.commands.reading import ReadBudget
 from reseller_service.commands.resellers import Registry
 from reseller_service.commands.sending import Hop
 from reseller_service.settings import Settings
-from reseller_service.views import Views
+from reseller_service.views import ProductViews, Views
 
 AROUND_THE_ANSWER = 15.0
 """Seconds for connecting before the marketplace's answer and for storing what it was."""
@@ -48,11 +61,14 @@ def build(settings: Settings) -> FastAPI:
     watch = Watch(store.Health(process.database, process.outbox), process.clock.now)
     marketplace = _marketplace(process, settings, kept, standings, watch)
     registry = _registry(process, settings, kept, verifications, marketplace, watch)
+    book = _price_book(process, settings, kept, marketplace)
     shelf = Shelf(
         store.Mappings(process.database, process.outbox),
         kept,
         marketplace,
-        store.KnownProducts(process.database),
+        store.Catalogue(process.database),
+        book.plans,
+        real_now,
     )
     sends = jobs.Sends(settings.fence_seconds)
     stops = store.Stops(process.database, process.outbox)
@@ -62,11 +78,14 @@ def build(settings: Settings) -> FastAPI:
         process.alongside(sends.watch)
     jobs.declare(process, verifications, standings, stops, settings.accounts)
     jobs.declare_settling(process, registry)
-    views = Views(process.database)
+    jobs.declare_looks(process, book.window, settings.catalogue.look_every_seconds)
+    views, products = Views(process.database), ProductViews(process.database)
     routes = [
         marketplaces.router(settings.regions, views),
         resellers.router(registry, views, marketplace),
         mapping.router(shelf, views),
+        catalogue.router(book.window, products),
+        prices.router(book, products),
         buying.router(Switch(stops, kept, process.clock.now), views),
         accounts.router(keeper),
         internal.router(shelf, kept, hop, marketplace, sends),
@@ -119,6 +138,30 @@ def _registry(
         timedelta(seconds=settings.settle_after_seconds),
         watch.proven,
     )
+
+
+def _price_book(
+    process: Process, settings: Settings, kept: store.Resellers, marketplace: Marketplace
+) -> PriceBook:
+    """Price plans over the window to the catalogue; each look at it reviews the reseller's plans."""
+    looks, products = settings.catalogue, store.Catalogue(process.database)
+
+    async def looked(reseller_id: str) -> None:
+        await review_plans(book, reseller_id, Cause("service:reseller", str(uuid.uuid4())))
+
+    window = Window(
+        catalogue=products,
+        syncs=store.Syncs(process.database),
+        resellers=kept,
+        marketplace=marketplace,
+        looked=looked,
+        now=real_now,
+        every=timedelta(seconds=looks.sync_every_seconds),
+        reread_after=timedelta(seconds=looks.reread_after_seconds),
+    )
+    plans = store.Plans(process.database, process.outbox)
+    book = PriceBook(plans, products, window, process.clock.now)
+    return book
 
 
 def _hop(

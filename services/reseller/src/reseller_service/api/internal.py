@@ -215,6 +215,6 @@ def _terms(terms: Terms, kept: Kept) -> PurchaseTerms:
         name=sold.name,
         minimum_quantity=sold.minimum_quantity,
         maximum_quantity=sold.maximum_quantity,
-        unit_price=sold.unit_price,
+        unit_price=terms.unit_price,
     )
     return PurchaseTerms(reseller=_now(kept), mapping=terms.mapping, product=product)

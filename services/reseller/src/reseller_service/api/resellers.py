@@ -16,7 +16,6 @@ from purser_events.reseller import Reseller, ResellerAccount
 from reseller_service.commands import resellers as commands
 from reseller_service.commands.resellers import Choice, Registry
 from reseller_service.domain.health import Connection, connection
-from reseller_service.domain.mapping import CatalogProduct
 from reseller_service.domain.resellers import Credentials, Edit, Verification
 
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -33,9 +32,6 @@ class Views(Protocol):
 class Browser(Protocol):
     """Reads the marketplace live."""
 
-    async def products(
-        self, reseller_id: str, filters: dict[str, str], offset: int, limit: int, costs: bool
-    ) -> tuple[list[CatalogProduct], int | None]: ...
     async def customers(
         self, reseller_id: str, name: str | None, offset: int, limit: int
     ) -> tuple[list[Any], int | None]: ...
@@ -226,24 +222,6 @@ def _view_routes(routes: APIRouter, registry: Registry, views: Views) -> None:
 
 
 def _live_routes(routes: APIRouter, registry: Registry, browser: Browser) -> None:
-    @routes.get("/v1/resellers/{id}/products", operation_id="browse_products")
-    async def products(
-        id: str,
-        caller: CallerOf,
-        mpn: str | None = None,
-        vendor: str | None = None,
-        name: str | None = None,
-        cursor: str | None = None,
-        limit: Limit = 50,
-    ) -> Page[CatalogProduct]:
-        """The marketplace's live catalogue as this reseller sees it; costs are for price admins."""
-        require_role(caller)
-        given = {"mpn": mpn, "vendor": vendor, "name": name}
-        filters = {field: value for field, value in given.items() if value}
-        costs = caller.may("price_admin")
-        items, following = await browser.products(id, filters, _offset(cursor), limit, costs)
-        return Page[CatalogProduct](items=items, next=_next(following))
-
     @routes.get("/v1/resellers/{id}/customers", operation_id="browse_customers")
     async def customers(
         id: str,

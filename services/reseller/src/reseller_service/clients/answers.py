@@ -1,6 +1,6 @@
 """What the marketplace's answers and errors mean in this system's words."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any, TypeVar
 
@@ -11,8 +11,9 @@ from purser_marketplace.answers import error_of, parse_json, read_as
 from purser_marketplace.client import Marketplace as SimpleApi
 from purser_marketplace.transport import Answered
 from purser_marketplace.values import Resource
+from reseller_service.domain.catalogue import Coterming, Listing, Need, PageOfRows, Row
 from reseller_service.domain.health import Refusal
-from reseller_service.domain.mapping import CatalogPrice, CatalogProduct, seats
+from reseller_service.domain.mapping import CatalogPrice, mapping_id, seats
 from reseller_service.domain.resellers import VisibleReseller
 
 R = TypeVar("R", bound=Resource)
@@ -121,6 +122,11 @@ def refusal_of(error: errors.MarketplaceError | None, resource: str | None) -> R
 
 def rows_of(model: type[R], answer: Answered) -> tuple[list[R], int | None]:
     """The rows of one page and the stated total. Raises MarketplaceError."""
+    raw, total = _list_of(answer)
+    return [read_as(model, row) for row in raw], total
+
+
+def _list_of(answer: Answered) -> tuple[list[object], int | None]:
     if not answer.ok:
         raise error_of(answer.status, answer.headers, answer.body)
     body = parse_json(answer.body)
@@ -129,7 +135,8 @@ def rows_of(model: type[R], answer: Answered) -> tuple[list[R], int | None]:
         raise errors.BadAnswer("the answer is not a list")
     pagination = body.get("pagination")
     total = pagination.get("total") if isinstance(pagination, dict) else None
-    return [read_as(model, row) for row in rows or ()], total if isinstance(total, int) else None
+    stated = isinstance(total, int) and not isinstance(total, bool)
+    return list(rows or ()), total if stated else None
 
 
 async def listed_resellers(api: SimpleApi) -> tuple[VisibleReseller, ...] | None:
@@ -167,19 +174,32 @@ def _visible(row: models.Reseller) -> VisibleReseller:
     return VisibleReseller(id=row.id, name=row.name or row.id)
 
 
-def matches(row: models.Product, filters: Mapping[str, str]) -> bool:
-    """Whether a row is what was asked for: the marketplace ignores filters that it does not know."""
-    mpn, vendor, name = (filters.get(field, "").casefold() for field in ("mpn", "vendor", "name"))
-    return (
-        mpn in ("", (row.mpn or "").casefold())
-        and vendor in ("", (row.vendor or "").casefold())
-        and name in row.name.casefold()
-    )
+def page_of_products(answer: Answered, *, own_prices: bool) -> PageOfRows:
+    """A page of the catalogue, in which a row that cannot be read spoils no other.
+
+    Raises MarketplaceError for an answer that is no list.
+    """
+    raw, total = _list_of(answer)
+    return PageOfRows(tuple(_row(one, own_prices) for one in raw), total)
 
 
-def catalog_product(
-    row: models.Product, *, own_prices: bool, with_costs: bool
-) -> CatalogProduct | None:
+def _row(raw: object, own_prices: bool) -> Row:
+    try:
+        product = read_as(models.Product, raw)
+    except errors.BadAnswer:
+        return Row(_key(raw), None)
+    listing = listing_of(product, own_prices=own_prices)
+    if product.id is not None:
+        return Row(product.id, listing)
+    return Row(mapping_id("", listing.product) if listing else None, listing)
+
+
+def _key(raw: object) -> str | None:
+    id = raw.get("id") if isinstance(raw, dict) else None
+    return str(id) if isinstance(id, str | int) and str(id).strip() else None
+
+
+def listing_of(row: models.Product, *, own_prices: bool) -> Listing | None:
     """A row of the catalogue; None for one that does not say what identifies it.
 
     A parent's `costs` and `prices` are its own dealings with the levels around it: what it charges is
@@ -189,7 +209,8 @@ def catalog_product(
     if row.mpn is None or subscribed is None or billed is None:
         return None
     least, most = seats(row.minimum_quantity, row.maximum_quantity)
-    return CatalogProduct(
+    ends = row.coterming
+    return Listing(
         product=ProductIdentity(
             mpn=row.mpn,
             vendor=row.vendor or "",
@@ -203,8 +224,16 @@ def catalog_product(
         billing_model=row.billing_model,
         depends_on=tuple(one.mpn for one in row.depends_on if one.mpn),
         prices=_prices(row.prices) if own_prices else (),
-        costs=_prices(row.costs) if own_prices and with_costs else None,
+        costs=_costs(row.costs) if own_prices else None,
+        marketplace_id=row.id,
+        needs=tuple(Need(marketplace_id=one.id, mpn=one.mpn) for one in row.depends_on),
+        coterming=Coterming(required=ends.required, type=ends.type) if ends else None,
     )
+
+
+def _costs(rows: tuple[models.Price, ...]) -> tuple[CatalogPrice, ...] | None:
+    """What is paid; unknown when a part of it is."""
+    return _prices(rows) if rows and all(row.amount is not None for row in rows) else None
 
 
 def _prices(rows: tuple[models.Price, ...]) -> tuple[CatalogPrice, ...]:

@@ -18,17 +18,18 @@ from purser_marketplace.token import BasicAuthentication
 from purser_marketplace.transport import Answered, exchange
 from purser_marketplace.values import Resource
 from reseller_service.clients.answers import (
-    catalog_product,
     errors_as_problems,
     listed_resellers,
-    matches,
+    listing_of,
     own_reseller,
+    page_of_products,
     refusals_as_wrong_credentials,
     rows_of,
 )
 from reseller_service.clients.standing import StandingOf
 from reseller_service.clients.tokens import Tokens
-from reseller_service.domain.mapping import CatalogProduct, same_product
+from reseller_service.domain.catalogue import Listing, PageOfRows
+from reseller_service.domain.mapping import same_product
 from reseller_service.domain.reading import is_detail
 from reseller_service.domain.resellers import (
     LEAF,
@@ -108,31 +109,24 @@ class Marketplace:
 
     # -- reading for a reseller --------------------------------------------------------------------
 
-    async def product(self, reseller_id: str, product: ProductIdentity) -> CatalogProduct | None:
-        """The catalogue's row of a product, without costs; None when it is not sold."""
+    async def product(self, reseller_id: str, product: ProductIdentity) -> Listing | None:
+        """The catalogue's row of a product; None when it is not sold."""
         async with self._api(reseller_id, "products") as (api, account):
             rows = api.products(mpn=product.mpn, vendor=product.vendor)
             async with aclosing(rows) as found:  # type: ignore[type-var]
                 async for row in found:
-                    sold = catalog_product(row, own_prices=account.own_prices, with_costs=False)
+                    sold = listing_of(row, own_prices=account.own_prices)
                     if sold is not None and same_product(sold.product, product):
                         return sold
         return None
 
-    async def products(
-        self, reseller_id: str, filters: Mapping[str, str], offset: int, limit: int, costs: bool
-    ) -> tuple[list[CatalogProduct], int | None]:
-        """A page of the live catalogue and the next offset. Rows that nothing identifies are left out."""
+    async def products(self, reseller_id: str, offset: int, limit: int) -> PageOfRows:
+        """A page of the live catalogue, from the row at `offset` on."""
         account = await self._load(reseller_id)
-        rows, following = await self._page(
-            models.Product, reseller_id, "products", filters, offset, limit
-        )
-        sold = [
-            catalog_product(row, own_prices=account.own_prices, with_costs=costs)
-            for row in rows
-            if matches(row, filters)
-        ]
-        return [product for product in sold if product is not None], following
+        query = {"offset": str(offset), "limit": str(limit)}
+        answer = await self.forward(reseller_id, "GET", "products", query, None)
+        with errors_as_problems():
+            return page_of_products(answer, own_prices=account.own_prices)
 
     async def customers(
         self, reseller_id: str, name: str | None, offset: int, limit: int

@@ -1,8 +1,9 @@
 """Mapping products to licences, and what the catalogue says of them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from purser_common.errors import (
@@ -18,13 +19,13 @@ from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.reseller import LicenseMapping, Reseller
-from purser_events.values import ProductIdentity
+from purser_events.values import Money, ProductIdentity
+from reseller_service.commands.catalogue import FRESH_WITHIN
 from reseller_service.commands.resellers import ATTEMPTS
 from reseller_service.domain import mapping as rules
+from reseller_service.domain.catalogue import Kept, Listing
 from reseller_service.domain.mapping import MAPPED, CatalogProduct, Sku
-
-FRESH_WITHIN = 3.0
-"""Seconds that a read of the live catalogue may take where the last known row will do."""
+from reseller_service.domain.prices import Plan, effective, unit_price
 
 
 class Mappings(Protocol):
@@ -54,19 +55,20 @@ class Resellers(Protocol):
 class Catalogue(Protocol):
     """The marketplace's live catalogue."""
 
-    async def product(
-        self, reseller_id: str, product: ProductIdentity
-    ) -> CatalogProduct | None: ...
-    async def products(
-        self, reseller_id: str, filters: Mapping[str, str], offset: int, limit: int, costs: bool
-    ) -> tuple[list[CatalogProduct], int | None]: ...
+    async def product(self, reseller_id: str, product: ProductIdentity) -> Listing | None: ...
 
 
 class Known(Protocol):
-    """The rows of mapped products as they were last read."""
+    """The catalogue as it is kept."""
 
-    async def find(self, id: str) -> CatalogProduct | None: ...
-    async def keep(self, id: str, row: CatalogProduct) -> None: ...
+    async def find(self, id: str) -> Kept | None: ...
+    async def keep_read(self, reseller_id: str, listing: Listing, at: datetime) -> None: ...
+
+
+class Prices(Protocol):
+    """The reseller's own prices."""
+
+    async def find(self, id: str) -> Loaded[Plan] | None: ...
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class Shelf:
     resellers: Resellers
     catalogue: Catalogue
     known: Known
+    prices: Prices
+    now: Callable[[], datetime]
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class Terms:
     reseller: Reseller
     mapping: LicenseMapping | None
     product: CatalogProduct | None
+    unit_price: Money | None
 
 
 async def map_license(
@@ -116,7 +121,7 @@ async def map_license(
             code="unknown_product",
             errors=(FieldError("/product", f"choose from /v1/resellers/{reseller_id}/products"),),
         )
-    await shelf.known.keep(id, sold)
+    await shelf.known.keep_read(reseller_id, sold, shelf.now())
     for _ in range(ATTEMPTS):
         mapped = await _mapped(shelf, reseller_id, sold, sku, cause, request)
         if mapped is not None:
@@ -190,10 +195,19 @@ async def purchase_terms(
         sold = await shelf.catalogue.product(reseller_id, product)
     else:
         sold = await _known(shelf, mapped)
-    return Terms(reseller.state, mapped, sold)
+    price = await _unit_price(shelf, rules.mapping_id(reseller_id, product), sold)
+    return Terms(reseller.state, mapped, sold, price)
 
 
-async def _known(shelf: Shelf, mapping: LicenseMapping) -> CatalogProduct | None:
+async def _unit_price(shelf: Shelf, id: str, sold: Listing | None) -> Money | None:
+    """The reseller's own price where a plan has one, else what the marketplace asks."""
+    if sold is None:
+        return None
+    plan = await shelf.prices.find(id)
+    return unit_price(effective(plan.state if plan else None, sold))
+
+
+async def _known(shelf: Shelf, mapping: LicenseMapping) -> Listing | None:
     before = await shelf.known.find(mapping.id)
     try:
         async with asyncio.timeout(FRESH_WITHIN if before else None):
@@ -201,7 +215,7 @@ async def _known(shelf: Shelf, mapping: LicenseMapping) -> CatalogProduct | None
     except (Unavailable, TimeoutError):
         if before is None:
             raise
-        return before
-    if sold is not None and sold != before:
-        await shelf.known.keep(mapping.id, sold)
+        return before.listing if before.listed else None
+    if sold is not None and (before is None or sold != before.listing):
+        await shelf.known.keep_read(mapping.reseller_id, sold, shelf.now())
     return sold

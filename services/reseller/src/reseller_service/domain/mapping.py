@@ -60,15 +60,6 @@ class CatalogProduct(BaseModel):
         description="What the reseller pays; null: unknown, or you are no price admin."
     )
 
-    @property
-    def unit_price(self) -> Money | None:
-        """The one recurring price, else the one setup price; None when tiers leave it open."""
-        for kind in ("recurring", "setup"):
-            found = [price.money for price in self.prices if price.type.casefold() == kind]
-            if found:
-                return found[0] if len(found) == 1 else None
-        return None
-
 
 @dataclass(frozen=True)
 class Sku:

@@ -1,10 +1,12 @@
 """What the service keeps: one module for each kind of document."""
 
-from reseller_service.store import buying, health, mapping, resellers
+from reseller_service.store import buying, catalogue, health, mapping, prices, resellers
 from reseller_service.store.accounts import Accounts
 from reseller_service.store.buying import Stops
+from reseller_service.store.catalogue import Catalogue, Syncs
 from reseller_service.store.health import Health
-from reseller_service.store.mapping import KnownProducts, Mappings
+from reseller_service.store.mapping import Mappings
+from reseller_service.store.prices import Plans
 from reseller_service.store.resellers import Resellers, Vault, Verifications, prove_keys
 from reseller_service.store.sending import Egress
 
@@ -12,16 +14,25 @@ __all__ = [
     "INDEXES",
     "OUTBOXES",
     "Accounts",
+    "Catalogue",
     "Egress",
     "Health",
-    "KnownProducts",
     "Mappings",
+    "Plans",
     "Resellers",
     "Stops",
+    "Syncs",
     "Vault",
     "Verifications",
     "prove_keys",
 ]
 
-INDEXES = (*resellers.INDEXES, *mapping.INDEXES, *buying.INDEXES, *health.INDEXES)
-OUTBOXES = (resellers.RESELLERS, mapping.MAPPINGS, buying.STOPS, health.HEALTH)
+INDEXES = (
+    *resellers.INDEXES,
+    *mapping.INDEXES,
+    *catalogue.INDEXES,
+    *prices.INDEXES,
+    *buying.INDEXES,
+    *health.INDEXES,
+)
+OUTBOXES = (resellers.RESELLERS, mapping.MAPPINGS, prices.PLANS, buying.STOPS, health.HEALTH)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from purser_common import outbox
-from purser_common.clock import real_now
 from purser_common.errors import Conflict
 from purser_common.mongo import (
     ASCENDING,
@@ -18,9 +17,9 @@ from purser_common.outbox import Loaded, Outbox, Request, Stamp
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.reseller import LicenseMapping
-from reseller_service.domain.mapping import MAPPED, CatalogProduct
+from reseller_service.domain.mapping import MAPPED
 
-MAPPINGS, KNOWN_PRODUCTS = "license_mappings", "known_products"
+MAPPINGS = "license_mappings"
 
 UP = ASCENDING
 _DEFAULTS = Index(MAPPINGS, (("default_key", UP),), unique=True, sparse=True)
@@ -89,23 +88,6 @@ class Mappings:
             code="default_exists",
             mapping_id=holder["_id"] if holder else None,
         )
-
-
-class KnownProducts:
-    """The catalogue's rows as they were last read: what is known while the marketplace is away."""
-
-    def __init__(self, database: Database) -> None:
-        self._collection: Collection = database[KNOWN_PRODUCTS]
-
-    async def find(self, id: str) -> CatalogProduct | None:
-        """The row of a mapped product, by the mapping's id."""
-        document = await self._collection.find_one({"_id": id})
-        return CatalogProduct.model_validate(document["row"]) if document else None
-
-    async def keep(self, id: str, row: CatalogProduct) -> None:
-        """Keep a row."""
-        change = {"$set": {"row": row.model_dump(mode="json"), "read_at": real_now()}}
-        await self._collection.update_one({"_id": id}, change, upsert=True)
 
 
 def _mapping_fields(state: LicenseMapping) -> Document:
