@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from purser_marketplace.values import (
     Attributes,
+    Coterming,
     Enumerated,
     Identifier,
     Money,
@@ -30,7 +31,6 @@ from purser_marketplace.values import (
 
 __all__ = [
     "CatalogReference",
-    "Coterming",
     "Customer",
     "Estimate",
     "EstimatedSubscription",
@@ -77,13 +77,6 @@ class CatalogReference(Resource):
 
     mpn: OptionalIdentifier = None
     id: OptionalIdentifier = None
-
-
-class Coterming(Resource):
-    """Whether a purchase may or must end together with another one, and with what (§3.2)."""
-
-    required: Enumerated = "unknown"
-    type: Enumerated = "unknown"
 
 
 class Product(Resource):

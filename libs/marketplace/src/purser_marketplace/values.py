@@ -158,5 +158,12 @@ class Period(Resource):
         return {"type": self.type, "duration": self.duration}
 
 
+class Coterming(Resource):
+    """Whether a purchase may or must end together with another one, and with what (§3.2)."""
+
+    required: Enumerated = "unknown"
+    type: Enumerated = "unknown"
+
+
 OptionalMoney = Annotated[Money | None, BeforeValidator(_empty_is_none)]
 OptionalPeriod = Annotated[Period | None, BeforeValidator(_empty_is_none)]

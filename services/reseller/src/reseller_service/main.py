@@ -62,14 +62,7 @@ def build(settings: Settings) -> FastAPI:
     marketplace = _marketplace(process, settings, kept, standings, watch)
     registry = _registry(process, settings, kept, verifications, marketplace, watch)
     book = _price_book(process, settings, kept, marketplace)
-    shelf = Shelf(
-        store.Mappings(process.database, process.outbox),
-        kept,
-        marketplace,
-        store.Catalogue(process.database),
-        book.plans,
-        real_now,
-    )
+    shelf = _shelf(process, kept, marketplace, book)
     sends = jobs.Sends(settings.fence_seconds)
     stops = store.Stops(process.database, process.outbox)
     keeper = Gatekeeper(kept, stops, standings, settings.accounts, real_now)
@@ -138,6 +131,13 @@ def _registry(
         timedelta(seconds=settings.settle_after_seconds),
         watch.proven,
     )
+
+
+def _shelf(
+    process: Process, kept: store.Resellers, marketplace: Marketplace, book: PriceBook
+) -> Shelf:
+    mappings = store.Mappings(process.database, process.outbox)
+    return Shelf(mappings, kept, marketplace, book.window.catalogue, book.plans, real_now)
 
 
 def _price_book(
