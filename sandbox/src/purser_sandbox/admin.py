@@ -1,5 +1,6 @@
 """The sandbox's own routes under ``/sandbox``: what is here, faults, the clock, accounts."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, HTTPException, Request
@@ -41,6 +42,9 @@ class LoginChange(_Strict):
     password: str | None = Field(default=None, min_length=1)
     disabled: bool | None = None
     reads_per_minute: int | None = Field(default=None, ge=0)
+    products: int | None = Field(default=None, ge=0)
+    hidden: list[str] = []
+    costs: dict[str, Annotated[Decimal, Field(ge=0)]] = {}
     expire_tokens: bool = False
 
 
@@ -183,10 +187,8 @@ async def patch_login(request: Request, login_id: str, change: LoginChange) -> J
     login = world.logins.get(login_id)
     if login is None:
         raise HTTPException(404, "there is no such login")
-    names = ("reseller_list", "expired_bearer", "password", "disabled", "reads_per_minute")
-    for name in names:
-        if name in change.model_fields_set:
-            setattr(login, name, getattr(change, name))
+    for name in change.model_fields_set - {"expire_tokens"}:
+        setattr(login, name, getattr(change, name))
     if change.expire_tokens:
         login.generation += 1
     world.save(login)

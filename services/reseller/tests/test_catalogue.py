@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from purser_common.testing import eventually
+
 TIER = {"type": "recurring", "model": "FLAT", "lower_limit": 0}
 
 
@@ -85,3 +87,81 @@ async def test_store_items_are_for_the_order_service(
     assert (await service.call("GET", f"{path}/nothing", peer="order")).status_code == 404
     nobody = "/internal/resellers/nobody/store-items"
     assert (await service.call("GET", nobody, peer="order")).status_code == 404
+
+
+async def test_the_list_is_filtered_by_what_identifies_a_product(
+    service: Any, reseller: dict[str, Any]
+) -> None:
+    yearly = await products(service, reseller, subscription_period="YEAR:1", limit=200)
+    assert {item["product"]["subscription_period"]["type"] for item in yearly} == {"year"}
+    both = await products(
+        service,
+        reseller,
+        q="visio",
+        subscription_period="year:1",
+        billing_period="month:1",
+        vendor="simmicrosoft",
+    )
+    assert [item["product"]["mpn"] for item in both] == ["SIMVIS:0001"]
+    assert len(await products(service, reseller, mpn="simvis:0001")) == 2
+    path = f"/v1/resellers/{reseller['id']}/products"
+    wrong = await service.call("GET", path, params={"billing_period": "monthly"})
+    assert wrong.status_code == 422
+    assert wrong.json()["errors"][0]["pointer"] == "#/query/billing_period"
+
+
+async def test_costs_are_in_a_detail_for_price_admins_only(
+    service: Any, reseller: dict[str, Any], premium: dict[str, Any]
+) -> None:
+    [item] = await products(service, reseller, mpn=premium["mpn"])
+    path = f"/v1/resellers/{reseller['id']}/products/{item['id']}"
+    detail = (await service.call("GET", path)).json()
+    assert detail["costs"][0]["money"]["amount"] == "22.48"
+    assert (detail["requires"], detail["mapping"]) == ([], None)
+    seen = (await service.call("GET", path, roles=("viewer",))).json()
+    assert seen == detail | {"costs": None}
+    assert (await service.call("GET", path, roles=())).status_code == 403
+    assert (await service.call("GET", f"{path}x")).status_code == 404
+
+
+async def test_an_old_product_is_read_again_and_marked_stale_when_that_is_not_possible(
+    deployment: Any, sandbox: Any, premium: dict[str, Any]
+) -> None:
+    looks = {"look_every_seconds": 3600, "reread_after_seconds": 0}
+    async with deployment.start(catalogue=looks) as (service, _):
+        account = await sandbox.account(kind="leaf")
+        reseller = await service.add(account)
+        [item] = await products(service, reseller, mpn=premium["mpn"])
+        path = f"/v1/resellers/{reseller['id']}/products/{item['id']}"
+        login = f"/logins/{account['login']['id']}"
+        await sandbox.ask("PATCH", login, json={"costs": {premium["mpn"]: "20.00"}})
+        fresh = (await service.call("GET", path)).json()
+        assert fresh["costs"][0]["money"]["amount"] == "20.00"
+        assert (fresh["stale"], fresh["read_at"] > item["read_at"]) == (False, True)
+        await sandbox.ask("PATCH", login, json={"hidden": [premium["mpn"]]})
+        unsure = (await service.call("GET", path)).json()
+        assert (unsure["stale"], unsure["listed"]) == (True, True)
+        await sandbox.ask("PATCH", login, json={"hidden": []})
+        route = {"route": "GET /products", "times": None}
+        await sandbox.fault(account, **route, kind="status", status=503, family="html")
+        away = (await service.call("GET", path)).json()
+        assert (away["stale"], away["read_at"]) == (True, fresh["read_at"])
+
+
+async def test_the_job_looks_at_each_reseller_soon_and_then_every_so_often(
+    deployment: Any, sandbox: Any
+) -> None:
+    looks = {"look_every_seconds": 0.05, "sync_every_seconds": 0.2}
+    async with deployment.start(catalogue=looks) as (service, _):
+        account = await sandbox.account(kind="leaf")
+        reseller = await service.add(account)
+        path = f"/v1/resellers/{reseller['id']}/catalogue-sync"
+
+        async def looked(after: str) -> str | None:
+            last = (await service.call("GET", path)).json()["last"]
+            return last["began_at"] if last and last["began_at"] > after else None
+
+        first = await eventually(lambda: looked(""))
+        await eventually(lambda: looked(str(first)))
+        calls = await sandbox.calls(account, "GET", "/products")
+        assert len(calls) >= 2

@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import Request
 
 from purser_sandbox.marketplace.errors import Refused
-from purser_sandbox.world.records import Customer, Login, Reseller
+from purser_sandbox.world.records import Customer, Login, Product, Reseller
 from purser_sandbox.world.seed import REGIONS
 from purser_sandbox.world.state import World
 
@@ -128,6 +128,11 @@ class Caller:
         if row is None or not self.world.sees(self.login, row.reseller_id):
             raise Refused(404, f"Customer with id {key} is not found.")
         return row
+
+    def products(self) -> list[Product]:
+        """The rows of the catalogue that this login lists."""
+        rows = self.world.catalogue.published()[: self.login.products]
+        return [row for row in rows if row.mpn not in self.login.hidden]
 
     def customers(self) -> list[Customer]:
         seen = {row.id for row in self.world.resellers_of(self.login)}

@@ -129,7 +129,7 @@ async def get_products(request: Request) -> Json:
             and query.get("vendor") in (None, row.vendor)
         )
 
-    rows = [row for row in caller.world.catalogue.published() if fits(row)]
+    rows = [row for row in caller.products() if fits(row)]
     return page(caller.world, request, rows, lambda row: views.product_row(caller, row))
 
 

@@ -120,7 +120,10 @@ def _price_entries(caller: Caller, row: Product, column: str) -> list[Json]:
     entries = []
     for tier in row.prices:
         quantity = Decimal(max(tier.lower_limit, 1))
-        if caller.login.kind == "parent":
+        own = caller.login.costs.get(row.mpn)
+        if own is not None:
+            pays, asks = own, tier.price
+        elif caller.login.kind == "parent":
             pays, asks = distributor_cost(row, quantity), reseller_cost(row, quantity)
         else:
             pays, asks = tier.cost, tier.price

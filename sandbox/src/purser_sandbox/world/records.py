@@ -88,6 +88,12 @@ class Login(BaseModel):
     expired_bearer: Literal[401, 403] | None = None
     reads_per_minute: int | None = None
     """Single objects that may be read in a minute; 0: any number; None: as the settings say."""
+    products: int | None = None
+    """How many rows of the catalogue it lists; None: all."""
+    hidden: list[str] = []
+    """Part numbers that its catalogue does not list."""
+    costs: dict[str, Decimal] = {}
+    """What it pays for a unit of a part number, in every tier, instead of the catalogue's cost."""
     generation: int = 0
     """Tokens of an older generation are void."""
     disabled: bool = False
