@@ -118,12 +118,16 @@ class System:
         assert found is not None
         return found
 
-    def shop(self, **lacking: bool) -> "Shop":
-        """An account of its own, up to a connected tenant and a mapped licence."""
-        asked = {"customers": 2, "resellers": 1}
+    def seller(self, **asked: Any) -> "Shop":
+        """An account of its own at the marketplace, with nothing done about it but its reseller."""
         account = self.sandbox.post("/sandbox/accounts", json=asked).raise_for_status().json()
         shop = Shop(self, account)
         shop.add_reseller()
+        return shop
+
+    def shop(self, **lacking: bool) -> "Shop":
+        """An account of its own, up to a connected tenant and a mapped licence."""
+        shop = self.seller(customers=2, resellers=1)
         if lacking.get("buying", True):
             shop.enable_buying()
         shop.register_tenant()
