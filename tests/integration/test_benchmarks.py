@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import catalogue_size
 import purchase_latency
 import pytest
 
@@ -15,3 +16,15 @@ async def test_the_latency_of_purchases_is_measured(
     for stage in purchase_latency.STAGES:
         assert f"until an outsider sees {stage}" in told
     assert "reads through gateway and owner take" in told
+
+
+def test_looks_at_a_catalogue_and_pages_of_it_are_measured(
+    system: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(catalogue_size, "TURNS", 1)
+    assert catalogue_size.measure(system.stack, times=3) in (True, False)
+    told = capsys.readouterr().out
+    assert "31 products, 31 written, complete" in told
+    assert "31 products, 0 written, complete" in told
+    assert told.count("page of 50") == 3
+    assert told.count("goal: ") == 3

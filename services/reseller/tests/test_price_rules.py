@@ -112,6 +112,8 @@ def test_more_percent_is_never_less_money(
 def test_half_a_cent_is_rounded_up() -> None:
     [raised] = prices.uniform((tier("0.25"),), Decimal(10))
     assert raised.money.amount == Decimal("0.28")
+    [raised] = prices.uniform((tier("0.25"),), Decimal(-50))
+    assert raised.money.amount == Decimal("0.13")
     [raised] = prices.uniform((tier("0.1234"),), Decimal(10))
     assert raised.money.amount == Decimal("0.1357")
     [raised] = prices.uniform((tier("100"),), Decimal("-99.9999"))
