@@ -8,7 +8,7 @@ OCCASIONS = {
     "reseller.deleted": "A credential admin deletes a reseller to which no tenant is connected.",
     "reseller.account-broken": "A call with the reseller's credentials is refused, with a new token too.",
     "reseller.account-recovered": "Such a call succeeds again, or new credentials were proven.",
-    "license.mapped": "A price admin maps a product to a SKU or to no licence.",
+    "license.mapped": "A price admin maps a product to a SKU or to no licence, or maps it anew.",
     "license.unmapped": "A price admin deletes a mapping.",
     "price.customized": "A price admin adds, prices, acknowledges or deletes a plan; or the reseller "
     "price behind an own price changes, so that the plan is marked.",

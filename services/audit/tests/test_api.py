@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from purser_common.testing import eventually
+from purser_events.values import ProductIdentity, product_id
 
 PATH = "/v1/audit-records"
 
@@ -80,6 +81,31 @@ async def test_times_are_from_and_before(service: Any, publisher: Any, trail: li
         tenant_id=publisher.tenant, since=later.isoformat(), until=until.isoformat()
     )
     assert [record["id"] for record in found] == [trail[2].id]
+
+
+async def test_what_was_done_about_a_store_item_is_found_within_the_scope(
+    service: Any, publisher: Any
+) -> None:
+    month = {"type": "month", "duration": 1}
+    product = {"mpn": "M", "vendor": "V", "subscription_period": month, "billing_period": month}
+    seller = uuid.uuid4().hex
+    item = product_id(seller, ProductIdentity.model_validate(product))
+    state = {"reseller_id": seller, "product": product, "product_name": "Product"}
+    mapped = await publisher.fact("license.mapped", data={"state": state}, tenantid=None)
+    bought = await publisher.fact("license.purchased", data={"state": state})
+
+    async def found(*roles: str, scope: str = "all", **more: str) -> list[str]:
+        records = await service.records(roles or ("auditor",), scope, store_item=item, **more)
+        return [record["id"] for record in records]
+
+    async def both() -> bool:
+        return len(await found()) == 2
+
+    await eventually(both, within=20)
+    assert await found() == [bought.id, mapped.id]
+    assert await found(mpn="M", tenant_id=publisher.tenant) == [bought.id]
+    assert await found(mpn="N") == []
+    assert await found("viewer", scope=f"tenant/{publisher.tenant}") == [bought.id]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6])

@@ -14,6 +14,7 @@ from purser_common.identity import Caller, Grant
 from purser_common.mongo import Database
 from purser_events.envelope import Envelope
 from purser_events.topics import TOPICS
+from purser_events.values import ProductIdentity, product_id
 
 START = datetime(2026, 1, 2, tzinfo=UTC)
 AUDITOR = Caller("user:auditor", (Grant("auditor", "all"),))
@@ -95,3 +96,33 @@ def test_a_fact_of_an_unknown_type_or_shape_still_has_a_sentence() -> None:
     assert (
         sentence("purser.tenant.added.v1", {}) == "Tenant unknown name was added to the marketplace"
     )
+
+
+def about(number: int, type_: str, state: dict[str, Any]) -> Envelope[dict[str, Any]]:
+    return fact(number, type_=type_).model_copy(update={"data": {"state": state}})
+
+
+def product(mpn: str) -> dict[str, Any]:
+    month = {"type": "month", "duration": 1}
+    return {"mpn": mpn, "vendor": "V", "subscription_period": month, "billing_period": month}
+
+
+async def test_what_was_done_about_a_product_is_found_by_its_store_item_and_part_number(
+    database: Database,
+) -> None:
+    bought = {"reseller_id": "r1", "product": product("BASE"), "product_name": "Base"}
+    options = [{"product": product("BASE")}, {"product": product("ADDON")}, {"product": 7}, None]
+    here = product_id("r1", ProductIdentity.model_validate(product("BASE")))
+    previewed = {"operation": "preview_store_item", "subject": f"store-item/{here}"}
+    await store.Records(database).keep(
+        [
+            about(1, "license.purchased", bought),
+            about(2, "subscription.changed", {"reseller_id": "r1", "options": options}),
+            about(3, "license.mapped", {**bought, "reseller_id": "r2"}),
+            about(4, "action.performed", previewed),
+            about(5, "tenant.added", {"name": "Contoso", "product": "Base"}),
+        ]
+    )
+    assert await ids(database, store_items=here) == ["e004", "e002", "e001"]
+    assert await ids(database, mpns="BASE") == ["e003", "e002", "e001"]
+    assert await ids(database, mpns="ADDON") == ["e002"]

@@ -181,7 +181,7 @@ class Service(testing.Service):
 
 @dataclass
 class Deployment:
-    """Where a service finds its servers, its keys and its regions."""
+    """Where a service finds its servers, its keys, its peers and its regions."""
 
     keys: testing.Keys
     mongo: settings.Mongo

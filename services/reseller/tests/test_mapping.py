@@ -48,9 +48,10 @@ async def test_a_product_of_the_catalogue_is_mapped_to_a_licence(
     assert (state["sku_id"], state["status"]) == (SKU, "mapped")
     assert answer.headers["purser-subject"] == f"license-mapping/{state['id']}"
     listed = await service.call("GET", f"/v1/resellers/{reseller['id']}/license-mappings")
-    assert listed.json()["items"] == [state]
+    shown = {**state, "product_listed": True}
+    assert listed.json()["items"] == [shown]
     seen = await service.call("GET", answer.headers["location"])
-    assert (seen.json(), seen.headers["etag"]) == (state, answer.headers["etag"])
+    assert (seen.json(), seen.headers["etag"]) == (shown, answer.headers["etag"])
 
 
 async def test_a_product_may_stand_for_no_licence(

@@ -131,7 +131,10 @@ class LicenseMappingFact(Fact):
 
 
 class LicenseMapped(LicenseMappingFact):
-    """A marketplace product was mapped to a Microsoft SKU or to no licence; it may be bought."""
+    """A marketplace product was mapped to a Microsoft SKU or to no licence, or its mapping changed.
+
+    It may be bought.
+    """
 
     TOPIC: ClassVar[str] = "license.mapped"
 

@@ -1,11 +1,15 @@
 """Values that several facts share."""
 
+import json
+import uuid
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field, PlainSerializer
 
 from purser_events.envelope import Published
+
+_PRODUCTS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:license-mappings")
 
 Amount = Annotated[Decimal, PlainSerializer(lambda amount: format(amount, "f"), return_type=str)]
 
@@ -31,3 +35,20 @@ class ProductIdentity(Published):
     vendor: str
     subscription_period: Period
     billing_period: Period
+
+
+def product_id(reseller_id: str, product: ProductIdentity) -> str:
+    """The id of a product at a reseller: its licence mapping and its store item have it, for ever.
+
+    Only period types are compared without letter case.
+    """
+    identity = [
+        reseller_id,
+        product.mpn,
+        product.vendor,
+        product.subscription_period.type.casefold(),
+        product.subscription_period.duration,
+        product.billing_period.type.casefold(),
+        product.billing_period.duration,
+    ]
+    return str(uuid.uuid5(_PRODUCTS, json.dumps(identity)))

@@ -43,6 +43,10 @@ class Filters(BaseModel):
     correlation_id: str | None = None
     type: str | None = None
     request_id: str | None = Field(default=None, description="Id of a licence change request.")
+    store_item: str | None = Field(
+        default=None, description="Id of a store item: what was done about that product there."
+    )
+    mpn: str | None = Field(default=None, description="About a product with this part number.")
     since: AwareDatetime | None = Field(default=None, description="From this time on.")
     until: AwareDatetime | None = Field(default=None, description="Before this time.")
     cursor: str | None = None
@@ -52,9 +56,10 @@ class Filters(BaseModel):
 
     def wanted(self) -> list[dict[str, str]]:
         """The filters on single fields, each for itself: two may name the same field."""
+        named = {"store_item": "store_items", "mpn": "mpns"}
         plain = {"request_id", "since", "until", "cursor", "limit"}
         given: dict[str, str] = self.model_dump(exclude=plain, exclude_none=True)
-        wanted = [{field: value} for field, value in given.items()]
+        wanted = [{named.get(field, field): value} for field, value in given.items()]
         if self.request_id is not None:
             wanted.append({"subject": f"license-change-request/{self.request_id}"})
         return wanted

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import ValidationError
+
 from purser_common.mongo import (
     ASCENDING,
     DESCENDING,
@@ -12,8 +14,9 @@ from purser_common.mongo import (
     Index,
 )
 from purser_events.envelope import Envelope
+from purser_events.values import ProductIdentity, product_id
 
-RECORDS = "records"
+RECORDS, STORE_ITEM = "records", "store-item/"
 FILTERS = (
     "tenant_id",
     "customer_id",
@@ -23,6 +26,8 @@ FILTERS = (
     "actor",
     "correlation_id",
     "type",
+    "store_items",
+    "mpns",
 )
 _NEWEST = (("at", DESCENDING), ("_id", DESCENDING))
 INDEXES = (
@@ -101,6 +106,7 @@ class Records:
 def record(envelope: Envelope[Document]) -> Document:
     """An event as it is kept. Nothing is left out: audit takes types that it has not heard of."""
     data, state = envelope.data, envelope.data.get("state") or {}
+    products = list(_products(state))
     aggregate, _, id = envelope.subject.partition("/")
     parent = (envelope.traceparent or "").split("-")
     return {
@@ -117,7 +123,27 @@ def record(envelope: Envelope[Document]) -> Document:
         "correlation_id": envelope.correlationid,
         "causation_id": envelope.causationid,
         "trace_id": parent[1] if len(parent) == 4 else None,
+        "mpns": sorted({product.mpn for product in products}),
+        "store_items": _store_items(state, products),
         "summary": sentence(envelope.type, state),
         "changes": data.get("changes") or [],
         "data": data,
     }
+
+
+def _products(state: Mapping[str, Any]) -> Iterable[ProductIdentity]:
+    """The products that a fact is about, of whichever type it is."""
+    options = state.get("options")
+    for part in (state, *(options if isinstance(options, list) else ())):
+        try:
+            yield ProductIdentity.model_validate(part["product"])
+        except (KeyError, TypeError, ValidationError):
+            continue
+
+
+def _store_items(state: Mapping[str, Any], products: Iterable[ProductIdentity]) -> list[str]:
+    """The store items that a fact is about: its reseller's products, or what an action names."""
+    reseller, subject = state.get("reseller_id"), str(state.get("subject"))
+    named = subject.removeprefix(STORE_ITEM)
+    own = {product_id(str(reseller), product) for product in products} if reseller else set()
+    return sorted(own | ({named} if named != subject else set()))

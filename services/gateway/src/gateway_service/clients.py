@@ -69,7 +69,10 @@ ROUTES: tuple[Route, ...] = (
         GET    /v1/resellers/{id}/license-mappings                  list_license_mappings
         POST   /v1/resellers/{id}/license-mappings                  map_license
         GET    /v1/resellers/{id}/license-mappings/{mapping_id}     view_license_mapping
+        PATCH  /v1/resellers/{id}/license-mappings/{mapping_id}     remap_license
         DELETE /v1/resellers/{id}/license-mappings/{mapping_id}     unmap_license
+        GET    /v1/resellers/{id}/licenses                          list_licenses
+        GET    /v1/resellers/{id}/licenses/{sku_id}                 view_license
         POST   /v1/buying-stops                                     stop_buying
         GET    /v1/buying-stops                                     list_buying_stops
         GET    /v1/buying-stops/{id}                                view_buying_stop
@@ -116,6 +119,9 @@ ROUTES: tuple[Route, ...] = (
         POST   /v1/review-items/{id}/settlements                    settle_review
         POST   /v1/review-items/{id}/settlement-previews            preview_settlement
         GET    /v1/tenants/{id}/orders                              list_observed_orders
+        GET    /v1/tenants/{id}/store-items                         list_store_items
+        GET    /v1/tenants/{id}/store-items/{item_id}               get_store_item
+        POST   /v1/tenants/{id}/store-items/{item_id}/previews      preview_store_item
         GET    /v1/spend-caps/{reseller_id}                         get_spend_cap
         PUT    /v1/spend-caps/{reseller_id}                         set_spend_cap
         """,

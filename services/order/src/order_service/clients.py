@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import httpx
 
+from order_service.domain.items import Search, StoreItem
 from order_service.domain.offers import (
     Listed,
     OrderedLine,
@@ -23,7 +24,7 @@ from purser_common import crash
 from purser_common.errors import Conflict, NotFound, Problem, Unavailable
 from purser_common.identity import Caller
 from purser_common.telemetry import Cause
-from purser_common.web import Peer, Signed
+from purser_common.web import Peer, Signed, segment
 from purser_events.license import MarketplaceOrder
 from purser_events.reseller import LicenseMapping, Reseller
 from purser_events.subscription import Subscription
@@ -33,6 +34,8 @@ from purser_marketplace import errors, models, placing
 from purser_marketplace.client import Marketplace as SimpleApi
 
 T = TypeVar("T")
+CATALOGUE_WITHIN = 25.0
+"""Seconds that a catalogue may take to be read; less than the gateway waits."""
 
 
 class Resellers:
@@ -147,6 +150,42 @@ def _meaning(outcome: dict[str, Any]) -> Answer:
             return Refused(meaning.retryable, meaning.message)
         case _:
             return Unknown(meaning.reason, fenced, meaning.conflict_order_number)
+
+
+class Storehouse:
+    """The catalogues of the resellers, as the reseller service keeps them."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    async def items(
+        self, reseller_id: str, wanted: Search, costs: bool, caller: Caller, cause: Cause
+    ) -> tuple[list[StoreItem], str | None]:
+        """A page of a reseller's products and the next cursor. Raises NotFound, Unavailable."""
+        fields = ("q", "vendor", "mpn", "mapped", "cursor", "limit")
+        given = {name: getattr(wanted, name) for name in fields}
+        params = {"costs": costs} | {n: value for n, value in given.items() if value is not None}
+        path = f"/internal/resellers/{segment(reseller_id)}/store-items"
+        page = await self._read(path, params, caller, cause)
+        return [StoreItem.model_validate(item) for item in page["items"]], page["next"]
+
+    async def item(
+        self, reseller_id: str, item_id: str, costs: bool, caller: Caller, cause: Cause
+    ) -> StoreItem:
+        """One product. Raises NotFound, Unavailable."""
+        path = f"/internal/resellers/{segment(reseller_id)}/store-items/{segment(item_id)}"
+        return StoreItem.model_validate(await self._read(path, {"costs": costs}, caller, cause))
+
+    async def reseller(self, reseller_id: str, cause: Cause) -> Reseller:
+        """A reseller. Raises NotFound, Unavailable."""
+        path = f"/internal/resellers/{segment(reseller_id)}"
+        return Reseller.model_validate(await self._peer.json("GET", path, cause=cause))
+
+    async def _read(self, path: str, params: dict[str, Any], caller: Caller, cause: Cause) -> Any:
+        """A catalogue that was never read is read first, which takes a while."""
+        return await self._peer.json(
+            "GET", path, caller=caller, cause=cause, params=params, timeout=CATALOGUE_WITHIN
+        )
 
 
 class Tenants:

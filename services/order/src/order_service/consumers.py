@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from order_service.commands.withdrawing import withdraw_waiting
-from order_service.store import Accounts, Connections, Requests
+from order_service.store import Accounts, Connections, Requests, SubscriptionCopies
 from purser_common.clock import real_now
 from purser_common.telemetry import Cause
 from purser_common.web import Process
@@ -14,7 +14,11 @@ from purser_events.topics import TOPICS
 
 
 def declare(
-    process: Process, connections: Connections, accounts: Accounts, requests: Requests
+    process: Process,
+    connections: Connections,
+    accounts: Accounts,
+    subscriptions: SubscriptionCopies,
+    requests: Requests,
 ) -> None:
     """Consume the facts of every aggregate that is copied.
 
@@ -31,7 +35,7 @@ def declare(
         for reseller_id in {one.connection.reseller_id for one in states if one.connection}:
             await accounts.watch(reseller_id, real_now())
 
-    keepers = {"tenant": keep_connections}
+    keepers = {"tenant": keep_connections, "subscription": subscriptions.keep}
 
     async def copy(envelopes: Sequence[Envelope[Any]]) -> None:
         for aggregate, keep in keepers.items():

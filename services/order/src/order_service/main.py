@@ -6,6 +6,7 @@ from datetime import timedelta
 from fastapi import FastAPI
 
 from order_service import api, clients, consumers, jobs, store, views
+from order_service.commands.browsing import Shop
 from order_service.commands.following import Lookout
 from order_service.commands.requesting import Desk
 from order_service.commands.sending import Counter, Times
@@ -29,23 +30,17 @@ def build(settings: Settings) -> FastAPI:
     requests = store.Requests(process.database, process.outbox)
     accounts = store.Accounts(process.database)
     connections = store.Connections(process.database)
-    consumers.declare(process, connections, accounts, requests)
+    copies = store.SubscriptionCopies(process.database)
+    consumers.declare(process, connections, accounts, copies, requests)
     reseller = process.peer("reseller", settings.reseller_url)
     resellers = clients.Resellers(reseller, process.http, settings.answer_within_seconds)
     tenants = clients.Tenants(process.peer("tenant-connection", settings.tenant_connection_url))
     subscriptions = clients.Subscriptions(process.peer("subscription", settings.subscription_url))
     marketplace = clients.Marketplace(reseller, process.http)
-    purse = Purse(store.Spending(process.database, process.outbox), resellers, process.clock.now)
+    now = process.clock.now
+    purse = Purse(store.Spending(process.database, process.outbox), resellers, now)
     desk = Desk(
-        requests,
-        accounts,
-        resellers,
-        tenants,
-        subscriptions,
-        marketplace,
-        purse,
-        process.clock.now,
-        real_now,
+        requests, accounts, resellers, tenants, subscriptions, marketplace, purse, now, real_now
     )
     counter = Counter(
         requests,
@@ -63,7 +58,8 @@ def build(settings: Settings) -> FastAPI:
     lookout = Lookout(requests, marketplace, _times(settings).lease, real_now)
     sender = jobs.declare(process, counter, lookout, post)
     jobs.declare_figures(process, requests, settings.review_within_seconds, real_now)
-    routes = api.router(desk, post, purse, views.Views(process.database), sender.nudge)
+    shop = Shop(desk, clients.Storehouse(reseller), connections, copies, requests)
+    routes = api.router(desk, post, purse, shop, views.Views(process.database), sender.nudge)
     app = process.app("Purser order service", "Licence change requests and their orders.", [routes])
     app.state.process = process
     return app

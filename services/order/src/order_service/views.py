@@ -49,6 +49,7 @@ class Views:
                 "status": one["state"]["status"],
                 "tenant_id": one["state"]["tenant_id"],
                 "sent": one["phase"] != READY or bool(one["evidence"]),
+                "product": one["state"]["product"],
             }
             for one in await found.to_list(200)
         ]

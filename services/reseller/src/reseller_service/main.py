@@ -21,6 +21,7 @@ from reseller_service.api import (
     buying,
     catalogue,
     internal,
+    licenses,
     mapping,
     marketplaces,
     prices,
@@ -60,9 +61,13 @@ def build(settings: Settings) -> FastAPI:
     standings = store.Accounts(process.database)
     watch = Watch(store.Health(process.database, process.outbox), process.clock.now)
     marketplace = _marketplace(process, settings, kept, standings, watch)
-    registry = _registry(process, settings, kept, verifications, marketplace, watch)
+    references = References(
+        process.peer("tenant-connection", settings.tenant_connection_url),
+        process.peer("order", settings.order_url),
+    )
+    registry = _registry(process, settings, kept, verifications, marketplace, references, watch)
     book = _price_book(process, settings, kept, marketplace)
-    shelf = _shelf(process, kept, marketplace, book)
+    shelf = _shelf(process, kept, marketplace, book, references)
     sends = jobs.Sends(settings.fence_seconds)
     stops = store.Stops(process.database, process.outbox)
     keeper = Gatekeeper(kept, stops, standings, settings.accounts, real_now)
@@ -76,6 +81,7 @@ def build(settings: Settings) -> FastAPI:
     routes = [
         marketplaces.router(settings.regions, views),
         resellers.router(registry, views, marketplace),
+        licenses.router(shelf, book.window),
         mapping.router(shelf, views),
         catalogue.router(book.window, products),
         prices.router(book, products),
@@ -115,16 +121,14 @@ def _registry(
     kept: store.Resellers,
     verifications: store.Verifications,
     marketplace: Marketplace,
+    references: References,
     watch: Watch,
 ) -> Registry:
     return Registry(
         kept,
         verifications,
         marketplace,
-        References(
-            process.peer("tenant-connection", settings.tenant_connection_url),
-            process.peer("order", settings.order_url),
-        ),
+        references,
         settings.regions,
         process.clock.now,
         real_now,
@@ -134,10 +138,22 @@ def _registry(
 
 
 def _shelf(
-    process: Process, kept: store.Resellers, marketplace: Marketplace, book: PriceBook
+    process: Process,
+    kept: store.Resellers,
+    marketplace: Marketplace,
+    book: PriceBook,
+    references: References,
 ) -> Shelf:
-    mappings = store.Mappings(process.database, process.outbox)
-    return Shelf(mappings, kept, marketplace, book.window.catalogue, book.plans, real_now)
+    return Shelf(
+        store.Mappings(process.database, process.outbox),
+        kept,
+        marketplace,
+        store.Catalogue(process.database),
+        book.plans,
+        references,
+        store.published_licenses(),
+        real_now,
+    )
 
 
 def _price_book(

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 from order_service.views import Views
 from purser_common.errors import Malformed
 from purser_common.web import CallerOf
+from purser_events.values import ProductIdentity
 
 PEERS = ("tenant-connection", "reseller")
 
@@ -17,6 +18,7 @@ class OpenRequest(BaseModel):
     status: str
     tenant_id: str
     sent: bool = Field(description="Something of it may be at the marketplace.")
+    product: ProductIdentity
 
 
 class OpenRequests(BaseModel):

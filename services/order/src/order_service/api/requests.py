@@ -15,6 +15,7 @@ from order_service.commands.requesting import (
     request_change,
     request_purchase,
 )
+from order_service.domain.offers import Quote, Terms
 from order_service.domain.purchase import Purchase
 from order_service.views import Views
 from purser_common.errors import FieldError, Invalid, NotFound
@@ -138,17 +139,7 @@ def add(routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], No
         terms, quote = await preview_purchase(
             desk, body.tenant_id, body.product, body.quantity, caller, cause
         )
-        return PurchasePreview(
-            product_name=terms.product_name or body.product.mpn,
-            quantity=body.quantity,
-            minimum_quantity=terms.minimum_quantity,
-            maximum_quantity=terms.maximum_quantity,
-            unit_price=terms.unit_price,
-            total=quote.total,
-            lines=[PreviewLine(name=n, quantity=q, price=p) for n, q, p in quote.lines],
-            mapped=terms.mapping is not None,
-            sku_part_number=terms.mapping.sku_part_number if terms.mapping else None,
-        )
+        return shown_preview(body.product, body.quantity, terms, quote)
 
     @routes.post(
         "/v1/license-change-requests", operation_id="request_license_change", status_code=202
@@ -180,6 +171,23 @@ def add(routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], No
         caller.require(*ROLES, customer=state["customer_id"], tenant=state["tenant_id"])
         response.headers["ETag"] = etag_of(found["sequence"])
         return LicenseChangeDetail.model_validate(state)
+
+
+def shown_preview(
+    product: ProductIdentity, quantity: int, terms: Terms, quote: Quote
+) -> PurchasePreview:
+    """What a purchase would cost, as the answer to whoever asked."""
+    return PurchasePreview(
+        product_name=terms.product_name or product.mpn,
+        quantity=quantity,
+        minimum_quantity=terms.minimum_quantity,
+        maximum_quantity=terms.maximum_quantity,
+        unit_price=terms.unit_price,
+        total=quote.total,
+        lines=[PreviewLine(name=n, quantity=q, price=p) for n, q, p in quote.lines],
+        mapped=terms.mapping is not None,
+        sku_part_number=terms.mapping.sku_part_number if terms.mapping else None,
+    )
 
 
 def _want(body: LicenseChangeBody) -> Want | NewTotal:

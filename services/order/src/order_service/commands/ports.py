@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from order_service.domain.items import Search, StoreItem
 from order_service.domain.offers import (
     Control,
     Line,
@@ -22,6 +23,7 @@ from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.license import ObservedOrder, SpendCap
+from purser_events.reseller import Reseller
 from purser_events.subscription import Subscription
 from purser_events.tenant import Tenant
 from purser_events.values import ProductIdentity
@@ -56,6 +58,7 @@ class Requests(Protocol):
     async def ready_at(self, reseller_id: str) -> datetime | None: ...
     async def overdue(self, before: datetime) -> set[str]: ...
     async def newest_order(self, reseller_id: str) -> tuple[datetime, Control] | None: ...
+    async def holders(self, slots: Sequence[str]) -> dict[str, str]: ...
 
 
 class Accounts(Protocol):
@@ -122,6 +125,25 @@ class Connections(Protocol):
     """The own copy of which tenants are connected to which marketplace customer."""
 
     async def connected(self, reseller_id: str) -> dict[str, list[Tenant]]: ...
+    async def find(self, tenant_id: str) -> Tenant | None: ...
+
+
+class SubscriptionCopies(Protocol):
+    """The own copy of the tenants' subscriptions."""
+
+    async def of_products(self, tenant_id: str, mpns: Sequence[str]) -> list[Subscription]: ...
+
+
+class Storehouse(Protocol):
+    """The catalogues of the resellers, at the reseller service. Costs only for whom they are."""
+
+    async def items(
+        self, reseller_id: str, wanted: Search, costs: bool, caller: Caller, cause: Cause
+    ) -> tuple[list[StoreItem], str | None]: ...
+    async def item(
+        self, reseller_id: str, item_id: str, costs: bool, caller: Caller, cause: Cause
+    ) -> StoreItem: ...
+    async def reseller(self, reseller_id: str, cause: Cause) -> Reseller: ...
 
 
 class Subscriptions(Protocol):

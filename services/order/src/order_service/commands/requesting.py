@@ -163,6 +163,11 @@ async def _connected(
 ) -> tuple[Tenant, Connection]:
     tenant = await desk.tenants.tenant(tenant_id, caller, cause)
     caller.require("requester", "purchaser", customer=tenant.customer_id, tenant=tenant.id)
+    return tenant, require_connection(tenant)
+
+
+def require_connection(tenant: Tenant) -> Connection:
+    """The tenant's connection. Raises Conflict naming the missing step."""
     if tenant.status == "removed":
         raise Conflict(
             "the tenant was removed; register it again",
@@ -175,7 +180,7 @@ async def _connected(
             code="tenant_not_connected",
             missing_step=f"PUT /v1/tenants/{tenant.id}/connection",
         )
-    return tenant, tenant.connection
+    return tenant.connection
 
 
 async def _priced(desk: Desk, want: Want | NewTotal, connection: Connection, terms: Terms) -> Terms:

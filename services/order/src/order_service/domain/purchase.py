@@ -24,6 +24,7 @@ from purser_events.license import (
     OrderPlaced,
     OrderUncertain,
 )
+from purser_events.values import ProductIdentity
 
 READY, SENDING, VERIFYING, NEEDS_REVIEW = "ready", "sending", "verifying", "needs_review"
 PLACED, COMPLETED, FAILED = "placed", "completed", "failed"
@@ -180,10 +181,14 @@ Answer = NotSent | Refused | Taken | Unknown
 
 def buy_slot(request: LicenseChangeRequest) -> str:
     """The tenant and the product, which may have one open purchase at most."""
-    p = request.product
-    periods = (p.subscription_period, p.billing_period)
+    return slot_of(request.tenant_id, request.product)
+
+
+def slot_of(tenant_id: str, product: ProductIdentity) -> str:
+    """The slot of purchases of a product for a tenant."""
+    periods = (product.subscription_period, product.billing_period)
     return "|".join(
-        (request.tenant_id, p.vendor, p.mpn, *(f"{x.duration}{x.type}" for x in periods))
+        (tenant_id, product.vendor, product.mpn, *(f"{x.duration}{x.type}" for x in periods))
     )
 
 

@@ -22,6 +22,11 @@ class Connections:
         """Keep each tenant's newest state; older and repeated ones change nothing."""
         await keep_newest(self._collection, [_connection(envelope) for envelope in envelopes])
 
+    async def find(self, tenant_id: str) -> Tenant | None:
+        """A tenant as its facts told it last."""
+        document = await self._collection.find_one({"_id": tenant_id})
+        return Tenant.model_validate(document["state"]) if document else None
+
     async def connected(self, reseller_id: str) -> dict[str, list[Tenant]]:
         """The tenants that are connected through a reseller, by marketplace customer."""
         found = self._collection.find({"reseller_id": reseller_id})

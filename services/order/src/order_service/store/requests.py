@@ -206,6 +206,11 @@ class Requests:
         since = min(document["requested_at"], document["placed_at"])
         return document["placed_at"], Control(document["order_ids"][0], since)
 
+    async def holders(self, slots: Sequence[str]) -> dict[str, str]:
+        """The open purchase by each of these slots that is taken."""
+        found = self._collection.find({"slot_buy": {"$in": list(slots)}}, {"slot_buy": 1})
+        return {one["slot_buy"]: one["_id"] async for one in found}
+
 
 _SLOTS = {
     BUY: ("slot_buy", "purchase_in_progress", "this product is being bought for the tenant"),

@@ -17,7 +17,7 @@ class References:
 
     async def tenants(
         self, reseller_id: str, caller: Caller | None, cause: Cause
-    ) -> Sequence[dict[str, str]]:
+    ) -> Sequence[dict[str, Any]]:
         """The tenants that are connected, or about to be. Raises Unavailable."""
         return await self._asked(
             self._tenant_connection, "/internal/references", "tenants", reseller_id, caller, cause
@@ -25,7 +25,7 @@ class References:
 
     async def open_requests(
         self, reseller_id: str, caller: Caller | None, cause: Cause
-    ) -> Sequence[dict[str, str]]:
+    ) -> Sequence[dict[str, Any]]:
         """The licence change requests that have not ended. Raises Unavailable."""
         return await self._asked(
             self._order, "/internal/open-requests", "requests", reseller_id, caller, cause
@@ -34,7 +34,7 @@ class References:
     @staticmethod
     async def _asked(
         peer: Peer, path: str, found: str, reseller_id: str, caller: Caller | None, cause: Cause
-    ) -> list[dict[str, str]]:
+    ) -> list[dict[str, Any]]:
         params: dict[str, Any] = {"reseller_id": reseller_id}
         answer = await peer.json("GET", path, caller=caller, cause=cause, params=params)
         return list(answer[found])

@@ -1,10 +1,10 @@
 """Mapping products to licences, and what the catalogue says of them."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from purser_common.errors import (
     FieldError,
@@ -24,7 +24,8 @@ from reseller_service.commands.catalogue import FRESH_WITHIN
 from reseller_service.commands.resellers import ATTEMPTS
 from reseller_service.domain import mapping as rules
 from reseller_service.domain.catalogue import Kept, Listing
-from reseller_service.domain.mapping import MAPPED, CatalogProduct, Sku
+from reseller_service.domain.licenses import Licenses
+from reseller_service.domain.mapping import MAPPED, CatalogProduct, Remapping, Sku
 from reseller_service.domain.prices import Plan, effective, unit_price
 
 
@@ -44,6 +45,10 @@ class Mappings(Protocol):
         cause: Cause,
         request: Request | None = None,
     ) -> Loaded[LicenseMapping]: ...
+    async def skus(self, reseller_id: str) -> dict[str, str | None]: ...
+    async def of_skus(self, reseller_id: str, sku_ids: Sequence[str]) -> list[LicenseMapping]: ...
+    async def anywhere(self, sku_id: str, limit: int) -> list[LicenseMapping]: ...
+    async def mapped(self, ids: Sequence[str]) -> frozenset[str]: ...
 
 
 class Resellers(Protocol):
@@ -62,6 +67,8 @@ class Known(Protocol):
     """The catalogue as it is kept."""
 
     async def find(self, id: str) -> Kept | None: ...
+    async def find_all(self, ids: Sequence[str]) -> dict[str, Kept]: ...
+    async def of_mpns(self, reseller_id: str, mpns: Sequence[str]) -> list[Kept]: ...
     async def keep_read(self, reseller_id: str, listing: Listing, at: datetime) -> None: ...
 
 
@@ -69,6 +76,14 @@ class Prices(Protocol):
     """The reseller's own prices."""
 
     async def find(self, id: str) -> Loaded[Plan] | None: ...
+
+
+class Requests(Protocol):
+    """The licence change requests that have not ended."""
+
+    async def open_requests(
+        self, reseller_id: str, caller: Caller | None, cause: Cause
+    ) -> Sequence[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -80,6 +95,8 @@ class Shelf:
     catalogue: Catalogue
     known: Known
     prices: Prices
+    requests: Requests
+    licenses: Licenses
     now: Callable[[], datetime]
 
 
@@ -104,11 +121,12 @@ async def map_license(
 ) -> Loaded[LicenseMapping]:
     """Map a product of the catalogue to a Microsoft SKU or to no licence (R23, R26).
 
-    Raises Forbidden; NotFound for the reseller; Invalid for a product that it does not sell; Conflict
-    when the product is mapped, or another one is the SKU's default.
+    Raises Forbidden; NotFound for the reseller; Invalid for a product that it does not sell, or for
+    another SKU's part number; Conflict when the product is mapped, or another one is the SKU's default.
     """
     caller.require("price_admin")
     rules.require_meaningful(sku)
+    sku = shelf.licenses.completed(sku)
     id = rules.mapping_id(reseller_id, product)
     earlier = await shelf.mappings.replayed(id, request)
     if earlier is not None:
@@ -160,24 +178,72 @@ async def view_license_mapping(shelf: Shelf, reseller_id: str, id: str) -> Loade
     return found
 
 
-async def unmap_license(
-    shelf: Shelf, reseller_id: str, id: str, expected: int, caller: Caller, cause: Cause
+async def remap_license(
+    shelf: Shelf,
+    reseller_id: str,
+    id: str,
+    edit: Remapping,
+    expected: int,
+    caller: Caller,
+    cause: Cause,
 ) -> Loaded[LicenseMapping]:
-    """Delete a mapping (R27); the product can then no longer be bought.
+    """Map a mapped product to another licence, or make it the licence's default or not (R25).
 
-    Raises Forbidden, NotFound, Stale when it has changed since `expected`.
+    A default moves in two steps: the one that is the default gives it up first. Raises Forbidden;
+    NotFound; Stale when it has changed since `expected`; Invalid for another SKU's part number; Conflict
+    naming the product that is the SKU's default.
     """
     caller.require("price_admin")
     for _ in range(ATTEMPTS):
         loaded = await view_license_mapping(shelf, reseller_id, id)
-        if loaded.sequence != expected:
-            raise Stale("the mapping has changed since; read it again and decide again")
+        require_current(loaded, expected)
+        sku = rules.wanted_sku(loaded.state, edit)
+        rules.require_meaningful(sku)
+        state, facts = rules.license_remapped(loaded.state, shelf.licenses.completed(sku))
+        if not facts:
+            return loaded
+        try:
+            return await shelf.mappings.save(loaded, state, facts, cause)
+        except VersionConflict:
+            continue
+    raise VersionConflict(id)
+
+
+async def unmap_license(
+    shelf: Shelf,
+    reseller_id: str,
+    id: str,
+    expected: int,
+    caller: Caller,
+    cause: Cause,
+    *,
+    acknowledged: bool = False,
+) -> Loaded[LicenseMapping]:
+    """Delete a mapping (R27); the product can then no longer be bought.
+
+    Unless that is `acknowledged`, the order service is asked who needs it: a warning, no lock, since a
+    request that crosses the deletion is refused before it is sent. Raises Forbidden, NotFound, Stale when
+    it has changed since `expected`, Conflict naming the open requests that use it, Unavailable.
+    """
+    caller.require("price_admin")
+    for _ in range(ATTEMPTS):
+        loaded = await view_license_mapping(shelf, reseller_id, id)
+        require_current(loaded, expected)
+        if not acknowledged:
+            requests = await shelf.requests.open_requests(reseller_id, caller, cause)
+            rules.require_unused(loaded.state, requests)
         state, facts = rules.license_unmapped(loaded.state)
         try:
             return await shelf.mappings.save(loaded, state, facts, cause)
         except VersionConflict:
             continue
     raise VersionConflict(id)
+
+
+def require_current(loaded: Loaded[LicenseMapping], expected: int) -> None:
+    """Raises Stale when the mapping has changed since it was seen."""
+    if loaded.sequence != expected:
+        raise Stale("the mapping has changed since; read it again and decide again")
 
 
 async def purchase_terms(

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from purser_common import crash
 from purser_common.errors import Conflict, Invalid, Problem, Stale, VersionConflict
@@ -78,10 +78,10 @@ class References(Protocol):
 
     async def tenants(
         self, reseller_id: str, caller: Caller | None, cause: Cause
-    ) -> Sequence[Mapping[str, str]]: ...
+    ) -> Sequence[Mapping[str, Any]]: ...
     async def open_requests(
         self, reseller_id: str, caller: Caller | None, cause: Cause
-    ) -> Sequence[Mapping[str, str]]: ...
+    ) -> Sequence[Mapping[str, Any]]: ...
 
 
 @dataclass(frozen=True)

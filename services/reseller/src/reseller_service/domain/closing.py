@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from purser_common.errors import Conflict
 from purser_events.envelope import Change
@@ -12,7 +13,7 @@ ACTIVE, DELETED = "active", "deleted"
 SHOWN = 100
 """How many of the tenants or requests that stand in the way are named."""
 
-Named = Mapping[str, str]
+Named = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

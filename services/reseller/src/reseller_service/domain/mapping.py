@@ -1,9 +1,9 @@
 """Which Microsoft licence a marketplace product stands for."""
 
-import json
-import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,14 +15,12 @@ from purser_events.reseller import (
     LicenseMappingFact,
     LicenseUnmapped,
 )
-from purser_events.values import Money, ProductIdentity
+from purser_events.values import Money, ProductIdentity, product_id
 from reseller_service.domain.resellers import MODULE
 
 MAPPED, UNMAPPED = "mapped", "unmapped"
 LARGEST_QUANTITY = 2**31 - 1
 """Seats are 32-bit numbers at the marketplace (marketplace-api §1.5)."""
-
-_mappings = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:license-mappings")
 
 
 class CatalogPrice(BaseModel):
@@ -70,18 +68,17 @@ class Sku:
     is_default: bool
 
 
+@dataclass(frozen=True)
+class Remapping:
+    """What to change of a mapping; without `sku` it stays with its licence."""
+
+    sku: Sku | None
+    is_default: bool | None
+
+
 def mapping_id(reseller_id: str, product: ProductIdentity) -> str:
     """The id of a product's mapping: the same however often it is mapped and unmapped."""
-    identity = [
-        reseller_id,
-        product.mpn,
-        product.vendor,
-        product.subscription_period.type.casefold(),
-        product.subscription_period.duration,
-        product.billing_period.type.casefold(),
-        product.billing_period.duration,
-    ]
-    return str(uuid.uuid5(_mappings, json.dumps(identity)))
+    return product_id(reseller_id, product)
 
 
 def same_product(one: ProductIdentity, other: ProductIdentity) -> bool:
@@ -135,6 +132,47 @@ def license_mapped(
         status=MAPPED,
     )
     return state, (LicenseMapped(state=state, changes=(Change(pointer="/sku_id", after=sku.id),)),)
+
+
+def license_remapped(
+    mapping: LicenseMapping, sku: Sku
+) -> tuple[LicenseMapping, tuple[LicenseMappingFact, ...]]:
+    """Maps a mapped product to another licence, or makes it a default or not (R25)."""
+    after = {"sku_id": sku.id, "sku_part_number": sku.part_number, "is_default": sku.is_default}
+    changes = tuple(
+        Change(pointer=f"/{field}", before=getattr(mapping, field), after=value)
+        for field, value in after.items()
+        if getattr(mapping, field) != value
+    )
+    if not changes:
+        return mapping, ()
+    state = mapping.model_copy(update=after)
+    return state, (LicenseMapped(state=state, changes=changes),)
+
+
+def wanted_sku(mapping: LicenseMapping, edit: Remapping) -> Sku:
+    """The licence that a mapping shall have: of another one it is the default only where that is said."""
+    if edit.sku is None or edit.sku.id == mapping.sku_id:
+        part = edit.sku.part_number if edit.sku else None
+        default = mapping.is_default if edit.is_default is None else edit.is_default
+        return Sku(mapping.sku_id, part or mapping.sku_part_number, default)
+    return Sku(edit.sku.id, edit.sku.part_number, bool(edit.is_default))
+
+
+def require_unused(mapping: LicenseMapping, requests: Sequence[Mapping[str, Any]]) -> None:
+    """Raises Conflict naming the open requests for the mapping's product."""
+    using = [
+        {name: value for name, value in one.items() if name != "product"}
+        for one in requests
+        if same_product(ProductIdentity.model_validate(one["product"]), mapping.product)
+    ]
+    if using:
+        raise Conflict(
+            "open requests use this mapping; those that were not sent will fail without it",
+            code="mapping_in_use",
+            requests=using,
+            remedy="withdraw or await them, or say that you mean it: ?force=true",
+        )
 
 
 def license_unmapped(

@@ -5,6 +5,7 @@ from reseller_service.store.accounts import Accounts
 from reseller_service.store.buying import Stops
 from reseller_service.store.catalogue import Catalogue, Syncs
 from reseller_service.store.health import Health
+from reseller_service.store.licenses import published_licenses
 from reseller_service.store.mapping import Mappings
 from reseller_service.store.prices import Plans
 from reseller_service.store.resellers import Resellers, Vault, Verifications, prove_keys
@@ -25,6 +26,7 @@ __all__ = [
     "Vault",
     "Verifications",
     "prove_keys",
+    "published_licenses",
 ]
 
 INDEXES = (

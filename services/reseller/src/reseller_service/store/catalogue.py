@@ -65,6 +65,12 @@ class Catalogue:
         found = self._collection.find({"_id": {"$in": list(ids)}})
         return {document["_id"]: kept_of(document) async for document in found}
 
+    async def of_mpns(self, reseller_id: str, mpns: Sequence[str]) -> list[Kept]:
+        """The products that are known under these MPNs, also those that have vanished."""
+        keys = sorted({mpn.casefold() for mpn in mpns})
+        found = self._collection.find({"reseller_id": reseller_id, "mpn_key": {"$in": keys}})
+        return [kept_of(document) async for document in found]
+
     async def keep(self, reseller_id: str, listings: Sequence[Listing], at: datetime) -> int:
         """Keep rows as they were read at a time; writes what differs, and answers how many."""
         by_id = {listing.id(reseller_id): listing for listing in listings}

@@ -11,6 +11,7 @@ from purser_common.mongo import (
     Document,
     DuplicateKeyError,
     Index,
+    aggregate,
     duplicated_index,
 )
 from purser_common.outbox import Loaded, Outbox, Request, Stamp
@@ -26,6 +27,8 @@ _DEFAULTS = Index(MAPPINGS, (("default_key", UP),), unique=True, sparse=True)
 INDEXES = (
     _DEFAULTS,
     Index(MAPPINGS, (("mapped_for", UP), ("_id", UP))),
+    Index(MAPPINGS, (("mapped_for", UP), ("state.sku_id", UP), ("_id", UP))),
+    Index(MAPPINGS, (("state.sku_id", UP), ("_id", UP))),
     *outbox.indexes(MAPPINGS),
 )
 
@@ -80,6 +83,32 @@ class Mappings:
         except DuplicateKeyError as error:
             raise await self._default_taken(state) from error
         return _mapping(document)
+
+    async def skus(self, reseller_id: str) -> dict[str, str | None]:
+        """The part number by SKU id of every licence that a reseller's products are mapped to."""
+        group = {"_id": "$state.sku_id", "part_number": {"$max": "$state.sku_part_number"}}
+        found = await aggregate(
+            self._collection, [{"$match": {"mapped_for": reseller_id}}, {"$group": group}]
+        )
+        return {one["_id"]: one["part_number"] for one in found if one["_id"] is not None}
+
+    async def of_skus(self, reseller_id: str, sku_ids: Sequence[str]) -> list[LicenseMapping]:
+        """The reseller's mappings to these licences."""
+        query = {"mapped_for": reseller_id, "state.sku_id": {"$in": list(sku_ids)}}
+        found = self._collection.find(query, {"state": 1}).sort([("state.sku_id", UP), ("_id", UP)])
+        return [LicenseMapping.model_validate(one["state"]) async for one in found]
+
+    async def anywhere(self, sku_id: str, limit: int) -> list[LicenseMapping]:
+        """Mappings to a licence at any reseller, at most so many."""
+        found = self._collection.find({"state.sku_id": sku_id}, {"state": 1})
+        states = await found.sort([("_id", UP)]).limit(limit).to_list(limit)
+        mappings = (LicenseMapping.model_validate(one["state"]) for one in states)
+        return [one for one in mappings if one.status == MAPPED]
+
+    async def mapped(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these are mapped now."""
+        found = self._collection.find({"_id": {"$in": list(ids)}}, {"mapped_for": 1})
+        return frozenset([one["_id"] async for one in found if one.get("mapped_for")])
 
     async def _default_taken(self, state: LicenseMapping) -> Conflict:
         holder = await self._collection.find_one({"default_key": _default_key(state)}, {"_id": 1})
