@@ -149,10 +149,10 @@ async def test_an_old_product_is_read_again_and_marked_stale_when_that_is_not_po
 
 
 async def test_the_job_looks_at_each_reseller_soon_and_then_every_so_often(
-    deployment: Any, sandbox: Any
+    deployment: Any, sandbox: Any, mongo: Any
 ) -> None:
-    looks = {"look_every_seconds": 0.05, "sync_every_seconds": 0.2}
-    async with deployment.start(catalogue=looks) as (service, _):
+    looks = {"look_every_seconds": 0.05, "sync_every_seconds": 0.5}
+    async with deployment.start(catalogue=looks, mongo=mongo) as (service, _):
         account = await sandbox.account(kind="leaf")
         reseller = await service.add(account)
         path = f"/v1/resellers/{reseller['id']}/catalogue-sync"

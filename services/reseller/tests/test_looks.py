@@ -255,6 +255,21 @@ async def test_a_look_that_fails_is_recorded_and_leaves_what_was_known(
     assert names["Read before it broke"] is False
 
 
+async def test_looks_that_are_not_complete_are_counted(
+    service: Any, reseller: Json, market: Market
+) -> None:
+    async def counted(outcome: str) -> float:
+        text: str = (await service.http.get("/metrics")).text
+        series = f'catalogue_syncs_total{{outcome="{outcome}"}} '
+        found = [line for line in text.splitlines() if line.startswith(series)]
+        return float(found[0].removeprefix(series)) if found else 0.0
+
+    before = await counted("failed"), await counted("complete")
+    market.answer = lambda offset, limit: JSONResponse({"message": "away"}, 503)
+    await look(service, reseller)
+    assert (await counted("failed"), await counted("complete")) == (before[0] + 1, before[1])
+
+
 async def test_before_the_first_look_went_well_the_reason_is_told(
     service: Any, reseller: Json, market: Market
 ) -> None:

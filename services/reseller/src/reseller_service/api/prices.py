@@ -16,9 +16,9 @@ from purser_events.values import Money
 from reseller_service.api.mapping import ProductRequest
 from reseller_service.api.resellers import Confirm, Limit, require_confirmed, require_role
 from reseller_service.commands import prices as commands
+from reseller_service.commands.catalogue import Known
 from reseller_service.commands.prices import Applied, Edit, PriceBook
 from reseller_service.domain import prices as rules
-from reseller_service.domain.catalogue import Kept
 from reseller_service.domain.prices import Entry, GivenTier, Plan
 
 _AMOUNT = r"^\d{1,12}(\.\d{1,4})?$"
@@ -114,6 +114,7 @@ class PricePlanView(PricePlan):
     )
     difference: tuple[PriceTier, ...] | None = Field(description="Own price less reseller price.")
     read_at: datetime | None
+    stale: bool = Field(description="True: the marketplace may say something else by now.")
 
 
 class UniformResult(BaseModel):
@@ -173,9 +174,9 @@ def _list_routes(routes: APIRouter, book: PriceBook, views: Views) -> None:
         require_role(caller)
         await book.window.resellers.load(id)
         found, following = await views.price_plans(id, mark, cursor, limit)
-        products = await book.products.find_all([loaded.stamp.id for loaded in found])
+        known = await commands.known_products(book, id, [loaded.stamp.id for loaded in found])
         costs = caller.may("price_admin")
-        items = [_view(one.state, products.get(one.stamp.id), costs) for one in found]
+        items = [_view(one.state, known.get(one.stamp.id), costs) for one in found]
         return Page[PricePlanView](items=items, next=following)
 
 
@@ -193,8 +194,8 @@ def _uniform_route(routes: APIRouter, book: PriceBook) -> None:
         applied = await commands.set_uniform_price(
             book, id, body.plan_ids, body.increase_percent, caller, cause, keyed
         )
-        products = await book.products.find_all(body.plan_ids)
-        return UniformResults(results=[_result(one, products) for one in applied])
+        known = await commands.known_products(book, id, body.plan_ids)
+        return UniformResults(results=[_result(one, known) for one in applied])
 
 
 def _plan_routes(routes: APIRouter, book: PriceBook) -> None:
@@ -292,24 +293,27 @@ def _edit(body: PlanPatch) -> Edit:
 async def _answered(
     response: Response, book: PriceBook, loaded: Loaded[Plan], costs: bool = True
 ) -> PricePlanView:
-    shown = _view(loaded.state, await book.products.find(loaded.stamp.id), costs)
-    return answer(response, f"price-plan/{loaded.stamp.id}", loaded.sequence, shown)
+    id = loaded.stamp.id
+    known = await commands.known_products(book, loaded.state.state.reseller_id, [id])
+    shown = _view(loaded.state, known.get(id), costs)
+    return answer(response, f"price-plan/{id}", loaded.sequence, shown)
 
 
-def _view(plan: Plan, kept: Kept | None, costs: bool) -> PricePlanView:
-    paid = rules.seen(kept).costs if costs else None
+def _view(plan: Plan, known: Known | None, costs: bool) -> PricePlanView:
+    paid = rules.seen(known.kept if known else None).costs if costs else None
     state = {name: getattr(plan.state, name) for name in PricePlan.model_fields}
     return PricePlanView(
         **state,
-        listed=kept.listed if kept else False,
+        listed=known.kept.listed if known else False,
         reseller_price=paid,
         seen_reseller_price=plan.accepted.costs if costs else None,
         difference=rules.difference(plan.state.own_price, paid),
-        read_at=kept.read_at if kept else None,
+        read_at=known.read_at if known else None,
+        stale=known.stale if known else True,
     )
 
 
-def _result(applied: Applied, products: dict[str, Kept]) -> UniformResult:
+def _result(applied: Applied, products: dict[str, Known]) -> UniformResult:
     if applied.plan is None:
         return UniformResult(
             plan_id=applied.plan_id,

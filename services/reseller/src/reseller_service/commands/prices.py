@@ -13,7 +13,7 @@ from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.values import ProductIdentity
 from reseller_service.commands import catalogue
-from reseller_service.commands.catalogue import Window
+from reseller_service.commands.catalogue import Known, Window
 from reseller_service.domain import prices as rules
 from reseller_service.domain.catalogue import Kept
 from reseller_service.domain.mapping import mapping_id
@@ -136,6 +136,13 @@ async def view_plan(book: PriceBook, reseller_id: str, id: str) -> Loaded[Plan]:
     ):
         raise NotFound("there is no such price plan")
     return found
+
+
+async def known_products(book: PriceBook, reseller_id: str, ids: Sequence[str]) -> dict[str, Known]:
+    """What is known of the products of plans, by id, each with its age."""
+    standing, _ = await book.window.syncs.standing(reseller_id)
+    kept = await book.products.find_all(ids)
+    return {id: catalogue.known(book.window, one, standing) for id, one in kept.items()}
 
 
 async def change_plan(
