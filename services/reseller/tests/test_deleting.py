@@ -19,6 +19,17 @@ async def closing(service: Any, reseller: dict[str, Any]) -> bool:
     return bool(found.json()["closing"])
 
 
+async def terms(service: Any, reseller: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
+    params = {"mpn": product["mpn"], "vendor": product["vendor"]}
+    for period in ("subscription", "billing"):
+        params |= {f"{period}_{key}": v for key, v in product[f"{period}_period"].items()}
+    path = f"/internal/resellers/{reseller['id']}/purchase-terms"
+    found = await service.call("GET", path, peer="order", params=params)
+    assert found.status_code == 200, found.text
+    body: dict[str, Any] = found.json()
+    return body
+
+
 async def test_a_deleted_reseller_is_gone_with_its_credentials_and_can_be_added_again(
     service: Any, sandbox: Any, others: Any, database: mongo.Database, deployment: Any
 ) -> None:
@@ -126,13 +137,14 @@ async def test_whoever_cannot_be_asked_deletes_nothing(
 
 
 async def test_while_others_are_asked_nothing_may_refer_to_the_reseller_or_change_it(
-    service: Any, sandbox: Any, others: Any
+    service: Any, sandbox: Any, others: Any, premium: dict[str, Any]
 ) -> None:
     reseller = await service.add(await sandbox.account())
     go = others.hold(reseller["id"])
     deletion = asyncio.create_task(service.delete(reseller))
     await eventually(lambda: others.asked_by.get(reseller["id"]))
     assert await closing(service, reseller)
+    assert (await terms(service, reseller, premium))["reseller"]["closing"] is True
     assert (await service.read(reseller))["etag"] == reseller["etag"]
     for refused in (
         await service.delete(reseller),

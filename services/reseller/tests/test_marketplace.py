@@ -1,6 +1,8 @@
 """What is read at the marketplace: live lists, reads for other services, and the pass-through."""
 
 import asyncio
+import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -215,6 +217,91 @@ async def test_a_429_on_a_live_list_pauses_too_and_the_pause_ends(
         return bool((await service.call("GET", path)).status_code == 200)
 
     await eventually(reads_again)
+
+
+async def test_a_429_that_names_no_time_pauses_longer_each_time(
+    service: Any, sandbox: Any, database: Any
+) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account)
+    await sandbox.fault(account, route="GET /customers", kind="rate_limit", times=None)
+    rests: list[float] = []
+    for _ in range(2):
+        assert (await forward(service, reseller, "customers")).status_code == 429
+        paused = await forward(service, reseller, "orders")
+        assert (paused.status_code, paused.json()["code"]) == (503, "account_paused")
+        rests.append(float(paused.headers["retry-after"]))
+        over = {"$currentDate": {"paused_until": True}}  # the rest is over
+        await database["accounts"].update_one({"_id": reseller["id"]}, over)
+    assert 4 <= rests[0] <= 7
+    assert 9 <= rests[1] <= 13
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ({"kind": "bad_json"}, 502, "marketplace_answer_unusable"),
+        ({"kind": "redirect"}, 502, "marketplace_answer_unusable"),
+        ({"kind": "reset"}, 503, "marketplace_unavailable"),
+        ({"kind": "status", "status": 200, "family": "html"}, 502, "marketplace_answer_unusable"),
+        ({"kind": "status", "status": 504, "family": "html"}, 503, "marketplace_unavailable"),
+        ({"kind": "status", "status": 500, "family": "spring"}, 503, "marketplace_unavailable"),
+        ({"kind": "status", "status": 403}, 503, "marketplace_forbids"),
+        ({"kind": "status", "status": 401, "family": "gateway"}, 503, "marketplace_credentials_refused"),
+        ({"kind": "status", "status": 409}, 409, "refused_by_marketplace"),
+    ],
+)  # fmt: skip
+async def test_what_a_live_list_cannot_use_is_a_clear_problem(
+    service: Any, sandbox: Any, fault: dict[str, Any], status: int, code: str
+) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account)
+    await sandbox.fault(account, route="GET /products", times=2, **fault)
+    answer = await service.call("GET", f"/v1/resellers/{reseller['id']}/products")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    await sandbox.ask("DELETE", "/faults")
+    again = await service.call("GET", f"/v1/resellers/{reseller['id']}/products")
+    assert again.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"), [("empty_list", False), ("missing_page", False), ("backwards", True)]
+)
+async def test_a_list_that_shrinks_or_turns_around_ends(
+    service: Any, sandbox: Any, kind: str, rows: bool
+) -> None:
+    account = await sandbox.account(kind="leaf", customers=3)
+    reseller = await service.add(account)
+    await sandbox.fault(account, route="GET /customers", kind=kind)
+    page = await service.call("GET", f"/v1/resellers/{reseller['id']}/customers")
+    assert (page.status_code, page.json()["next"]) == (200, None)
+    assert bool(page.json()["items"]) is rows
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_an_estimate_and_a_setting_renew_the_token_once_too(
+    service: Any, sandbox: Any, order_of: Callable[[Any], Any], method: str, status: int
+) -> None:
+    account = await sandbox.account()
+    reseller = await service.add(account, buying=True)
+    sent = await service.send(reseller, order_of(account), f"{uuid.uuid4()}/1")
+    order = (
+        await forward(service, reseller, f"orders/{json.loads(sent.json()['body'])['id']}")
+    ).json()
+    change = {"expire_tokens": True, "expired_bearer": status}
+    await sandbox.ask("PATCH", f"/logins/{account['login']['id']}", json=change)
+    id = order.get("subscriptionId") or order["products"][0]["subscriptionId"]
+    path, body = f"subscriptions/{id}", {"renewalStatus": False}
+    if method == "POST":
+        path, body = "orders/estimate", order_of(account)
+    answer = await forward(service, reseller, path, method, json=body)
+    assert answer.status_code == 200, answer.text
+    shown = {"GET": 0, "POST": 0, "PATCH": 0}
+    for one in await sandbox.calls(account, method, f"/{path}"):
+        shown[one["method"]] += 1
+    assert shown[method] == 2
 
 
 async def test_an_answer_over_two_mebibytes_is_cut_off(

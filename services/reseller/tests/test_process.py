@@ -143,8 +143,12 @@ async def test_no_secret_is_ever_written_or_repeated(
     reseller = await service.add(account, buying=True)
     sent = await service.send(reseller, order_of(account), f"{uuid.uuid4()}/1")
     assert sent.json()["status"] == 200
+    worse = await service.change(reseller, credentials={"password": f"worse-{canary}"})
+    assert (worse.status_code, worse.json()["code"]) == (422, "credentials_refused")
+    again = await service.change(reseller, credentials={"password": canary})
+    assert again.status_code == 200
     key = account["login"]["subscription_key"]
-    for answer in (refused, invalid, sent):
+    for answer in (refused, invalid, sent, worse, again):
         assert canary not in answer.text
         assert key not in answer.text
     subject = f"reseller/{reseller['id']}".encode()
@@ -152,7 +156,8 @@ async def test_no_secret_is_ever_written_or_repeated(
         deployment.kafka,
         "reseller.added",
         "reseller.buying-enabled",
-        until=lambda read: len({r.topic for r in read if subject in r.value}) == 2,
+        "reseller.updated",
+        until=lambda read: len({r.topic for r in read if subject in r.value}) == 3,
     )
     log = own_process.log.read_bytes()
     assert b"reseller_id" in log or b"attempt" in log

@@ -1,5 +1,6 @@
 """Proving credentials, adding resellers, changing them, over HTTP and against the sandbox."""
 
+import asyncio
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -163,6 +164,34 @@ async def test_one_marketplace_reseller_is_added_once(service: Any, sandbox: Any
     assert answer.json()["reseller_id"] == added["id"]
 
 
+async def test_one_verification_serves_for_several_of_its_resellers_and_each_once(
+    service: Any, sandbox: Any
+) -> None:
+    account = await sandbox.account(resellers=2)
+    verification = (await service.verify(account)).json()
+    first, second = (reseller["id"] for reseller in account["resellers"])
+    for chosen in (first, second):
+        answer = await service.call("POST", "/v1/resellers", json=choice(verification, chosen))
+        assert answer.status_code == 201
+    again = await service.call("POST", "/v1/resellers", json=choice(verification, first))
+    assert (again.status_code, again.json()["code"]) == (409, "reseller_exists")
+    assert again.json()["errors"][0]["pointer"] == "/marketplace_reseller_id"
+
+
+async def test_of_two_that_add_the_same_at_once_one_is_refused_naming_the_other(
+    service: Any, sandbox: Any
+) -> None:
+    account = await sandbox.account()
+    verification = (await service.verify(account)).json()
+    body = [choice(verification, account["resellers"][0]["id"]) for _ in range(4)]
+    answers = await asyncio.gather(
+        *(service.call("POST", "/v1/resellers", json=one) for one in body)
+    )
+    (made,) = [answer.json() for answer in answers if answer.status_code == 201]
+    refused = [answer.json() for answer in answers if answer.status_code != 201]
+    assert {(r["code"], r["reseller_id"]) for r in refused} == {("reseller_exists", made["id"])}
+
+
 async def test_display_names_are_unique_whatever_their_letter_case(
     service: Any, sandbox: Any
 ) -> None:
@@ -173,6 +202,8 @@ async def test_display_names_are_unique_whatever_their_letter_case(
     body = choice(verification, account["resellers"][0]["id"], name)
     answer = await service.call("POST", "/v1/resellers", json=body)
     assert (answer.status_code, answer.json()["code"]) == (409, "display_name_taken")
+    assert answer.json()["reseller_id"] == first["id"]
+    assert first["display_name"] in answer.json()["detail"]
 
 
 async def test_a_repeated_call_gives_the_same_reseller_and_other_content_is_refused(

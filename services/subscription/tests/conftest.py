@@ -192,6 +192,8 @@ async def market(
         "IDENTITY__PRIVATE_KEY_FILE": str(identity.private_key_file),
         "IDENTITY__PUBLIC_KEYS_DIR": str(identity.public_keys_dir),
         "KEYS__KEK_DIR": str(keys.keks("reseller")),
+        "TENANT_CONNECTION_URL": "http://nobody.example",
+        "ORDER_URL": "http://nobody.example",
         "REGIONS": json.dumps([region | {"api_url": f"{sandbox.url}/marketplace/eu"}]),
     }
     log = tmp_path_factory.mktemp("market") / "reseller.log"

@@ -112,13 +112,17 @@ class Sandbox:
 
 @contextlib.asynccontextmanager
 async def sandbox(home: Path, **environment: str) -> AsyncIterator[Sandbox]:
-    """A sandbox of the test run's own whose orders take no time."""
+    """A sandbox of the test run's own whose orders take no time.
+
+    It refuses every query and field that the marketplace's contract does not have.
+    """
     port = free_port()
     env = {
         "SANDBOX_PORT": str(port),
         "SANDBOX_DATA_DIR": str(home),
         "SANDBOX_SUBMITTED_SECONDS": "0",
         "SANDBOX_PROCESSING_SECONDS": "0",
+        "SANDBOX_STRICT": "true",
         **environment,
     }
     url = f"http://127.0.0.1:{port}"
