@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import clauses
+import passed_on
 from crash_points import HOWS, POINTS
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from fastapi import FastAPI
 from occasions import OCCASIONS
 
 from purser_events.envelope import CONTENT_TYPE, TYPE_HEADER
@@ -145,7 +147,8 @@ def described(name: str) -> Service:
     consumes = dict(groups)
     urls = {f"{other.replace('-', '_')}_url": other for other in SERVICES}
     calls = [urls[one] for one in kind.model_fields if one in urls]
-    return Service(name, app.openapi(), consumes, calls)
+    # the gateway's own routes alone: what it passes on is added once all owners are known
+    return Service(name, FastAPI.openapi(app), consumes, calls)
 
 
 def services() -> list[Service]:
@@ -303,6 +306,7 @@ def generated() -> Files:
     """Every generated file by its path from the root."""
     known = services()
     files = schemas()
+    files |= passed_on.files(known)
     files["docs/reference/events.md"] = events()
     files["docs/reference/crash-points.md"] = crash_points()
     for service in known:

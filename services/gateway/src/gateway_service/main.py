@@ -3,7 +3,7 @@
 from fastapi import FastAPI
 
 from gateway_service import clients, consumers, store, views
-from gateway_service.api import own, passthrough, reading
+from gateway_service.api import contract, own, passthrough, reading
 from gateway_service.api.entrance import Entrance
 from gateway_service.commands import appoint_first_admins
 from gateway_service.settings import Settings
@@ -56,6 +56,7 @@ def build(settings: Settings) -> FastAPI:
         own.router(entrance, assignments, reads, process.clock.now),
     ]
     app = process.app("Purser", "Licences of a managed service provider's customers.", routers)
+    contract.install(app)
     app.state.process = process
     return app
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gateway_service.api.entrance import Call, Entrance
 from gateway_service.commands import grant_role, revoke_role
@@ -14,6 +14,7 @@ from gateway_service.store import Answer, Assignments
 from gateway_service.views import Views
 from purser_common.errors import FieldError, Invalid, Malformed
 from purser_common.outbox import Loaded
+from purser_common.web import Page
 from purser_common.web.requests import IfMatch, etag_of, expected
 from purser_events.access import RoleAssignment
 
@@ -30,6 +31,27 @@ class RoleAssignmentBody(BaseModel):
     scope: str
 
 
+class HeldRole(BaseModel):
+    """A role that somebody holds."""
+
+    role: str
+    scope: str
+
+
+class Me(BaseModel):
+    """The caller as the gateway knows it."""
+
+    subject: str = Field(description="`user:…` or `client:…`.")
+    name: str
+    roles: list[HeldRole]
+
+
+class ListedAssignment(RoleAssignment):
+    """A role assignment with what `If-Match` takes."""
+
+    etag: str
+
+
 def router(
     entrance: Entrance, assignments: Assignments, views: Views, now: Callable[[], datetime]
 ) -> APIRouter:
@@ -41,7 +63,7 @@ def router(
 
 
 def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
-    @routes.get("/v1/me", operation_id="get_me")
+    @routes.get("/v1/me", operation_id="get_me", responses={200: {"model": Me}})
     async def me(request: Request) -> Response:
         """The caller as the gateway knows it, with its roles."""
 
@@ -51,7 +73,11 @@ def _add_reads(routes: APIRouter, entrance: Entrance, views: Views) -> None:
 
         return await entrance.serve(request, "get_me", tell)
 
-    @routes.get("/v1/role-assignments", operation_id="list_role_assignments")
+    @routes.get(
+        "/v1/role-assignments",
+        operation_id="list_role_assignments",
+        responses={200: {"model": Page[ListedAssignment]}},
+    )
     async def listed(
         request: Request,
         cursor: str | None = None,
@@ -72,7 +98,13 @@ def _add_assignments(
     assignments: Assignments,
     now: Callable[[], datetime],
 ) -> None:
-    @routes.post("/v1/role-assignments", operation_id="grant_role", status_code=201)
+    @routes.post(
+        "/v1/role-assignments",
+        operation_id="grant_role",
+        status_code=201,
+        responses={201: {"model": RoleAssignment}},
+        openapi_extra=_body_of(RoleAssignmentBody),
+    )
     async def grant(request: Request) -> Response:
         """Give a role; it counts from the next call on."""
 
@@ -86,7 +118,11 @@ def _add_assignments(
 
         return await entrance.serve(request, "grant_role", do)
 
-    @routes.delete("/v1/role-assignments/{id}", operation_id="revoke_role")
+    @routes.delete(
+        "/v1/role-assignments/{id}",
+        operation_id="revoke_role",
+        responses={200: {"model": RoleAssignment}},
+    )
     async def revoke(
         id: str, request: Request, confirm: bool = False, condition: IfMatch = None
     ) -> Response:
@@ -98,6 +134,12 @@ def _add_assignments(
             return _state(revoked, 200)
 
         return await entrance.serve(request, "revoke_role", do)
+
+
+def _body_of(model: type[BaseModel]) -> dict[str, Any]:
+    """What OpenAPI says of a body that is read by hand: within the record of what was asked."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def _body(raw: bytes) -> RoleAssignmentBody:

@@ -125,7 +125,9 @@ class Execution(BaseModel):
 class LicenseChangeDetail(LicenseChangeRequest):
     """A request with its execution."""
 
-    execution: Execution
+    execution: Execution | None = Field(
+        description="Null only where the gateway stands in for this service."
+    )
 
 
 def add(routes: APIRouter, desk: Desk, views: Views, on_request: Callable[[], None]) -> None:
