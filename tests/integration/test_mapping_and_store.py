@@ -228,7 +228,7 @@ async def test_an_item_shows_its_cost_its_links_and_its_record_and_is_bought(sys
         found = system.get("/v1/audit-records", store_item=base["id"])["items"]
         types = {record["type"].removeprefix("purser.").removesuffix(".v1") for record in found}
         done = {r["data"]["state"].get("operation") for r in found if "action" in r["type"]}
-        wanted = {"license.mapped", "license.purchased", "action.performed"}
+        wanted = {"license.mapped", "price.customized", "license.purchased", "action.performed"}
         return types if wanted <= types and "preview_store_item" in done else None
 
     assert await eventually(trail, within=10) is not None

@@ -46,6 +46,7 @@ SENTENCES: Mapping[str, str] = {
     "reseller.account-recovered": "The marketplace takes the credentials of a reseller again",
     "license.mapped": "{product_name} was mapped to {sku_part_number}",
     "license.unmapped": "The mapping of {product_name} was deleted",
+    "price.customized": "The own price of {product_name} was changed, marked or looked at",
     "customer.added": "Customer {name} was added",
     "tenant.registered": "Tenant {name} was registered",
     "tenant.consent-requested": "Consent was requested for tenant {name}",
