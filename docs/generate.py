@@ -51,7 +51,7 @@ class Service:
     @property
     def publishes(self) -> list[Topic]:
         """The topics that the service owns."""
-        return [topic for topic in TOPICS if topic.owner == self.name]
+        return [topic for topic in TOPICS if self.name in topic.owners]
 
 
 def dumped(document: Json) -> str:
@@ -180,7 +180,7 @@ def events() -> str:
     for topic in TOPICS:
         said = meaning(topic).partition("\n\n")[0]
         link = f"[`{topic.name}`](../../libs/events/schemas/{topic.event_type}.json)"
-        lines.append(row(link, topic.owner, key(topic), said, OCCASIONS[topic.name]))
+        lines.append(row(link, ", ".join(topic.owners), key(topic), said, OCCASIONS[topic.name]))
     lines += ["", f"Every topic has {PARTITIONS} partitions unless a deployment says otherwise."]
     lines += ["The record key is an id of what the column names."]
     lines += ["[How to subscribe](../subscribe.md) · [examples](../../libs/events/examples)"]
@@ -243,7 +243,7 @@ def _channel(topic: Topic) -> Json:
     name = topic.fact.__name__
     return {
         "address": topic.name,
-        "description": f"Owned by {topic.owner}; keyed by {key(topic)}.",
+        "description": f"Owned by {', '.join(topic.owners)}; keyed by {key(topic)}.",
         "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         "bindings": {"kafka": {"topic": topic.name, "partitions": PARTITIONS}},
     }

@@ -40,7 +40,7 @@ PLANTED = {
     "background": [("order_service/jobs.py", "order_service.clients")],
     "pure": [
         ("order_service/domain/purchase.py", "fastapi"),
-        ("subscription_service/commands.py", "httpx"),
+        ("subscription_service/commands/reading.py", "httpx"),
         ("purser_events/envelope.py", "aiokafka"),
     ],
     "mongo": [("audit_service/store.py", "pymongo"), ("purser_common/jobs.py", "motor")],

@@ -21,12 +21,13 @@ AGGREGATES = {
     ("purser_tenant_connection", "customers"): "customer",
     ("purser_tenant_connection", "tenants"): "tenant",
     ("purser_subscription", "subscriptions"): "subscription",
+    ("purser_subscription", "findings"): "finding",
     ("purser_order", "license_change_requests"): "license-change-request",
     ("purser_order", "orders"): "order",
     ("purser_gateway", "role_assignments"): "role-assignment",
     ("purser_gateway", "actions"): "action",
 }
-MODEL = ("resellers", "customers", "tenants", "subscriptions", "requests")
+MODEL = ("resellers", "customers", "tenants", "subscriptions", "findings", "requests")
 SENT_AGAIN = ("not_sent", "refused")
 """What an attempt came to after which a machine may send again."""
 

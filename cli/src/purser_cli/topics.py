@@ -18,7 +18,9 @@ def listed() -> None:
     """Every topic with its owner and what its fact means."""
     table = Table("topic", "owner", "fact")
     for topic in TOPICS:
-        table.add_row(topic.name, topic.owner, (topic.fact.__doc__ or "").splitlines()[0])
+        table.add_row(
+            topic.name, ", ".join(topic.owners), (topic.fact.__doc__ or "").splitlines()[0]
+        )
     Console().print(table)
 
 

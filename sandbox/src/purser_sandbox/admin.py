@@ -1,5 +1,6 @@
 """The sandbox's own routes under ``/sandbox``: what is here, faults, the clock, accounts."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -56,6 +57,12 @@ class ResellerChange(_Strict):
 
 class CustomerChange(_Strict):
     status: Literal["pending", "active", "creditHold", "adminHold", "cancelled", "error"]
+
+
+class SubscriptionChange(_Strict):
+    entra_tenant_id: str | None = None
+    """What it names as `ms_customer_id`, known here or not; null: nothing. Left out: as it is."""
+    modified_on: date | None = None
 
 
 class Advance(_Strict):
@@ -296,6 +303,22 @@ async def get_subscriptions(request: Request, customer_id: str | None = None) ->
         for row in world.subscriptions.values()
         if customer_id in (None, row.customer_id)
     ]
+
+
+@router.patch("/subscriptions/{subscription_id}")
+async def patch_subscription(
+    request: Request, subscription_id: str, change: SubscriptionChange
+) -> Json:
+    """Lets a subscription name another Microsoft tenant or none, or have been modified before."""
+    world = _world(request)
+    row = world.subscriptions.get(subscription_id)
+    if row is None:
+        raise HTTPException(404, "there is no such subscription")
+    if "entra_tenant_id" in change.model_fields_set:
+        row.tenant_id = change.entra_tenant_id
+    row.modified_on = change.modified_on or row.modified_on
+    world.save(row)
+    return {"id": row.id, "entra_tenant_id": row.tenant_id, "modified_on": row.modified_on}
 
 
 @router.get("/calls")

@@ -196,6 +196,52 @@ async def test_a_tenants_subscriptions_are_for_whom_it_belongs_to(public: Any, k
         assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 
 
+async def test_what_an_earlier_connection_left_is_listed_when_asked_for_and_counted_nowhere(
+    public: Any, known: Any
+) -> None:
+    mine, tenant = new(), new()
+    whose = {"tenant_id": tenant, "customer_id": mine, "status": "active"}
+    await known.put("tenant.registered", tenant, customer_id=mine)
+    left = [f"{name}-{tenant}" for name in ("left", "kept")]
+    for number, id in enumerate(left):
+        day = f"2026-03-0{number + 1}"
+        await known.put("subscription.activated", id, **whose, created_on=day)
+    await known.put(
+        "subscription.changed", left[0], 9, **whose, created_on="2026-03-01", connected=False
+    )
+    user = await public.grant("viewer", f"customer/{mine}")
+    path = f"/v1/tenants/{tenant}/subscriptions"
+    for query in ("", "?status=active"):
+        assert await listed(public, f"{path}{query}", user=user) == [left[1]]
+    for query in ("?former=true", "?former=true&status=active"):
+        assert await listed(public, f"{path}{query}", user=user) == left[::-1]
+    for page in ("/v1/overview", f"/v1/tenants/{tenant}/overview"):
+        shown = (await public.call("GET", page, user=user)).json()
+        assert [one["id"] for one in shown["subscriptions"]] == [left[1]]
+        (seats,) = shown["seats"].values()
+        assert seats == shown["subscriptions"][0]["options"][0]["quantity"]
+
+
+async def test_findings_are_listed_and_the_overview_has_those_that_are_open(
+    public: Any, known: Any
+) -> None:
+    mine = new()
+    ids = [new() for _ in range(3)]
+    for number, id in enumerate(ids):
+        whose = {"customer_id": mine, "opened_at": when(number)}
+        await known.put("finding.opened", id, **whose, tenant_id=f"t{number}-{mine}")
+    await known.put(
+        "finding.closed", ids[1], 9, customer_id=mine, opened_at=when(1), status="closed"
+    )
+    user = await public.grant("viewer", f"customer/{mine}")
+    assert await listed(public, "/v1/findings", user=user) == ids[::-1]
+    assert await listed(public, "/v1/findings?status=open", user=user) == [ids[2], ids[0]]
+    assert await listed(public, f"/v1/findings?tenant_id=t0-{mine}", user=user) == ids[:1]
+    shown = (await public.call("GET", "/v1/overview", user=user)).json()
+    assert [one["id"] for one in shown["findings"]] == [ids[2], ids[0]]
+    assert await listed(public, "/v1/findings", user=await public.grant("viewer", "tenant/x")) == []
+
+
 async def test_a_tenants_page_is_one_answer_with_what_is_open(public: Any, known: Any) -> None:
     customer, tenant, reseller = new(), new(), new()
     await known.put("customer.added", customer, name="Northwind")
@@ -247,7 +293,14 @@ async def test_no_list_asks_for_what_no_index_serves(public: Any, known: Any) ->
             "/v1/overview",
             f"/v1/tenants/{tenant}/overview",
             *(f"/v1/tenants?{query}" for query in ("", customer, "status=registered")),
-            *(f"/v1/tenants/{tenant}/subscriptions?{query}" for query in ("", "status=active")),
+            *(
+                f"/v1/tenants/{tenant}/subscriptions?{query}"
+                for query in ("", "status=active", "former=true")
+            ),
+            *(
+                f"/v1/findings?{query}"
+                for query in ("", customer, f"tenant_id={tenant}", "status=open")
+            ),
             *(
                 f"/v1/license-change-requests?{query}"
                 for query in ("", customer, f"tenant_id={tenant}", "status=placed")

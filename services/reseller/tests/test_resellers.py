@@ -305,3 +305,5 @@ async def test_the_module_is_listed_with_its_counts_and_regions(service: Any, sa
 async def test_calls_without_a_token_or_of_strangers_are_refused(service: Any) -> None:
     assert (await service.http.get("/v1/resellers/x")).status_code == 401
     assert (await service.call("GET", "/internal/resellers/x", peer="gateway")).status_code == 403
+    shown = "/internal/resellers/x/prices-shown"
+    assert (await service.call("GET", shown, peer="order")).status_code == 403

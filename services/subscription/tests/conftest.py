@@ -21,7 +21,7 @@ from purser_common.identity import Caller, Grant
 from purser_events.envelope import CONTENT_TYPE, TYPE_HEADER, Fact, envelop
 from purser_events.license import LicensePurchased
 from purser_events.tenant import Connection, Consent, Tenant, TenantConnected, TenantFact
-from subscription_service.domain import subscription_id
+from subscription_service.domain.mirror import subscription_id
 from subscription_service.main import build
 from subscription_service.settings import Settings
 
@@ -114,6 +114,11 @@ class Shop:
         """The end of a subscription, within the window in which it may be cancelled."""
         await self._order("cancellation", subscriptionId=bought)
 
+    async def touch(self, bought: str, **changed: Any) -> None:
+        """Let a subscription name another Microsoft tenant, or have been modified on another day."""
+        done = await self.sandbox.patch(f"/sandbox/subscriptions/{bought}", json=changed)
+        assert done.status_code == 200, done.text
+
     async def fault(self, path: str, kind: str, **fault: Any) -> str:
         """A fault of this account's reads; its id."""
         body = {"route": f"GET {path}", "kind": kind, "login_id": self.account["login"]["id"]}
@@ -146,8 +151,8 @@ class Market:
         self._keys = keys
         self.reseller_url = str(reseller.base_url)
 
-    async def shop(self) -> Shop:
-        account = (await self._sandbox.post("/sandbox/accounts", json={})).json()
+    async def shop(self, **asked: Any) -> Shop:
+        account = (await self._sandbox.post("/sandbox/accounts", json=asked)).json()
         login = account["login"]
         names = ("region", "subscription_key", "username", "password")
         proven = await self._post("/v1/reseller-verifications", {n: login[n] for n in names})

@@ -14,7 +14,7 @@ from purser_common.clock import real_now
 from purser_common.testing import eventually, records
 from purser_events.subscription import SubscriptionActivated, SubscriptionChanged, SubscriptionEnded
 from subscription_service import store
-from subscription_service.domain import MOST_FAILURES, Refresh
+from subscription_service.domain.mirror import MOST_FAILURES, Refresh
 
 LEASE = timedelta(minutes=1)
 TOPICS = tuple(f.TOPIC for f in (SubscriptionActivated, SubscriptionChanged, SubscriptionEnded))

@@ -44,6 +44,11 @@ class Subscription(Published):
     expires_on: date | None = None
     options: tuple[SubscriptionOption, ...] = ()
     observed_at: AwareDatetime = Field(description="When the marketplace said so.")
+    connected: bool = Field(
+        default=True,
+        description="False: its tenant is no longer connected to where it was read, or it does not "
+        "name this tenant any more. It is shown as it was last, and is not read again.",
+    )
 
 
 class SubscriptionFact(Fact):

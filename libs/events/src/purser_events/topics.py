@@ -1,8 +1,8 @@
-"""Every topic as data: who owns it, which fact travels on it, and what its records are keyed by."""
+"""Every topic as data: who writes it, which fact travels on it, and what its records are keyed by."""
 
 from dataclasses import dataclass
 
-from purser_events import access, buying, license, price, reseller, subscription, tenant
+from purser_events import access, buying, finding, license, price, reseller, subscription, tenant
 from purser_events.envelope import Fact, event_type
 
 PARTITIONS = 12
@@ -10,10 +10,10 @@ PARTITIONS = 12
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: it carries one fact and is written by one service."""
+    """One topic: it carries one fact and is written by the services that own such aggregates."""
 
     fact: type[Fact]
-    owner: str
+    owners: tuple[str, ...]
     aggregate: str
 
     @property
@@ -27,8 +27,9 @@ class Topic:
         return event_type(self.name)
 
 
-def _topics(owner: str, aggregate: str, *facts: type[Fact]) -> list[Topic]:
-    return [Topic(fact, owner, aggregate) for fact in facts]
+def _topics(owners: str | tuple[str, ...], aggregate: str, *facts: type[Fact]) -> list[Topic]:
+    several = (owners,) if isinstance(owners, str) else owners
+    return [Topic(fact, several, aggregate) for fact in facts]
 
 
 TOPICS: tuple[Topic, ...] = (
@@ -76,6 +77,13 @@ TOPICS: tuple[Topic, ...] = (
         subscription.SubscriptionActivated,
         subscription.SubscriptionChanged,
         subscription.SubscriptionEnded,
+    ),
+    *_topics(
+        ("subscription",),
+        "finding",
+        finding.FindingOpened,
+        finding.FindingChanged,
+        finding.FindingClosed,
     ),
     *_topics(
         "order",

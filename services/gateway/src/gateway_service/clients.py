@@ -107,6 +107,8 @@ ROUTES: tuple[Route, ...] = (
         "subscription",
         """
         GET    /v1/subscriptions/{id}                               get_subscription
+        GET    /v1/subscriptions/{id}/history                       list_subscription_days
+        GET    /v1/unmapped-subscriptions                           list_unmapped_subscriptions
         """,
     ),
     *_routes(

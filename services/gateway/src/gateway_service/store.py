@@ -29,6 +29,7 @@ MODEL = {
     "customer": "customers",
     "tenant": "tenants",
     "subscription": "subscriptions",
+    "finding": "findings",
     "license-change-request": "requests",
     "buying-stop": "buying_stops",
 }
@@ -38,6 +39,7 @@ SORTED_BY: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "customer": ("added_at", datetime.fromisoformat),
     "tenant": ("registered_at", datetime.fromisoformat),
     "subscription": ("created_on", str),
+    "finding": ("opened_at", datetime.fromisoformat),
     "license-change-request": ("requested_at", datetime.fromisoformat),
 }
 """Aggregate → the field of its state by which its list is sorted, and how its value is read.
@@ -61,6 +63,16 @@ def _of_list(aggregate: str) -> tuple[Index, ...]:
     )
 
 
+def _of_connections() -> tuple[Index, ...]:
+    """What a tenant's subscriptions are listed by, without those of an earlier connection."""
+    named = (("shown", UP), ("tenant_id", UP), ("former", UP))
+    place = (("place", DOWN), ("_id", DOWN))
+    return tuple(
+        Index(MODEL["subscription"], (*named, *((name, UP) for name in names), *place))
+        for names in ((), ("status",))
+    )
+
+
 INDEXES = (
     Index(ASSIGNMENTS, (("principal", UP), ("status", UP))),
     Index(ASSIGNMENTS, (("granted_at", DOWN), ("_id", DOWN))),
@@ -69,6 +81,7 @@ INDEXES = (
     *(Index(name, (("customer_id", UP), ("at", DOWN))) for name in MODEL.values()),
     *(Index(name, (("shown", UP), ("at", DOWN))) for name in MODEL.values()),
     *(index for aggregate in SORTED_BY for index in _of_list(aggregate)),
+    *_of_connections(),
     Index(MODEL["buying-stop"], (("state.status", UP), ("at", DOWN))),
     *outbox.indexes(ASSIGNMENTS),
     *outbox.indexes(ACTIONS),
@@ -259,6 +272,7 @@ def _listed_by(subject: str, state: dict[str, Any]) -> Document:
         "customer_id": id if aggregate == "customer" else state.get("customer_id"),
         "status": status,
         "place": _place(aggregate, state),
+        "former": True if state.get("connected") is False else None,
         "shown": status is None or status != TOMBSTONES.get(aggregate),
     }
 

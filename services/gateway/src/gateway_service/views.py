@@ -15,6 +15,8 @@ from purser_common.web import etag_of, keyset, newest
 SHOWN = 200
 HERE = {"shown": True}
 """What is not a tombstone."""
+CONNECTED = {"former": None}
+"""What is a subscription of its tenant's connection."""
 ENDED = ("completed", "failed", "cancelled", "withdrawn")
 """How a licence change request stands that has ended; any other is open."""
 
@@ -48,13 +50,17 @@ class Views:
         caller: Caller,
         tenant_id: str,
         filters: Mapping[str, str],
+        former: bool,
         after: str | None,
         limit: int,
     ) -> dict[str, Any]:
-        """A tenant's subscriptions, newest first. Raises NotFound, Forbidden."""
+        """A tenant's subscriptions, newest first; of an earlier connection only with `former`.
+
+        Raises NotFound, Forbidden.
+        """
         tenant = await self._seen(caller, tenant_id)
         allowed = _of_tenant(caller, tenant_id)
-        wanted = {"tenant_id": tenant_id, **filters}
+        wanted = {"tenant_id": tenant_id, **({} if former else CONNECTED), **filters}
         page = await self._list("subscription", allowed, wanted, after, limit)
         return {**page, "read_only": read_only(tenant["state"]) if tenant else None}
 
@@ -63,6 +69,12 @@ class Views:
     ) -> dict[str, Any]:
         """Licence change requests, newest first."""
         return await self._list("license-change-request", _scope(caller), filters, after, limit)
+
+    async def findings(
+        self, caller: Caller, filters: Mapping[str, str], after: str | None, limit: int
+    ) -> dict[str, Any]:
+        """Findings, the newest opened first, those that closed too."""
+        return await self._list("finding", _scope(caller), filters, after, limit)
 
     async def assignments(self, after: str | None, limit: int) -> dict[str, Any]:
         """Role assignments, newest first."""
@@ -78,7 +90,7 @@ class Views:
         self,
         aggregate: str,
         allowed: Document | None,
-        filters: Mapping[str, str],
+        filters: Mapping[str, Any],
         after: str | None,
         limit: int,
     ) -> dict[str, Any]:
@@ -131,7 +143,13 @@ class Views:
         scopes = caller.scopes(*ROLES)
         allowed = _scope(caller)
         scoped = [name for name in MODEL.values() if name != "buying_stops"]
-        found = {name: await self._newest(name, allowed) for name in scoped}
+        now: dict[str, Document] = {"subscriptions": CONNECTED, "findings": {"status": "open"}}
+        found = {
+            name: await self._newest(
+                name, None if allowed is None else {**now.get(name, {}), **allowed}
+            )
+            for name in scoped
+        }
         if ALL not in scopes:
             found["resellers"] = []
         # Who waits for an order should see why, whatever the scope.
@@ -156,7 +174,9 @@ class Views:
         open_ = None if own is None else {**own, "status": {"$nin": list(ENDED)}}
         found = {
             "tenant": [tenant],
-            "subscriptions": await self._newest("subscriptions", own, "place"),
+            "subscriptions": await self._newest(
+                "subscriptions", own and {**own, **CONNECTED}, "place"
+            ),
             "requests": await self._newest("requests", open_, "place"),
         }
         state = tenant["state"]

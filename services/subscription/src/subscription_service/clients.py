@@ -1,17 +1,24 @@
 """Calls to the marketplace, through the reseller service."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import httpx
 
+from purser_common.clock import real_now
 from purser_common.errors import NotFound, Unavailable
-from purser_common.web import Peer, Signed
+from purser_common.web import Peer, Signed, segment
+from purser_events.values import Money
 from purser_marketplace import errors, models
 from purser_marketplace.client import Marketplace as SimpleApi
-from subscription_service.domain import Reading
+from subscription_service.domain.mirror import ENDED, Listed, Reading
 
 T = TypeVar("T")
+
+
+OWN_COSTS_KEPT = timedelta(minutes=1)
+"""How long the kind of a reseller's credentials is believed: it changes with them."""
 
 
 class Marketplace:
@@ -20,6 +27,20 @@ class Marketplace:
     def __init__(self, peer: Peer, http: httpx.AsyncClient) -> None:
         self._peer = peer
         self._http = http
+        self._own_costs: dict[str, tuple[datetime, bool]] = {}
+
+    async def own_costs(self, reseller_id: str) -> bool:
+        """Whether costs are what the reseller pays, and not a parent's. Raises Unavailable."""
+        now = real_now()
+        asked_at, own = self._own_costs.get(reseller_id, (now - OWN_COSTS_KEPT, False))
+        if now - asked_at >= OWN_COSTS_KEPT:
+            path = f"/internal/resellers/{segment(reseller_id)}/prices-shown"
+            try:
+                own = bool((await self._peer.json("GET", path))["own"])
+            except NotFound as error:
+                raise Unavailable("there is no such reseller", code="reseller_gone") from error
+            self._own_costs[reseller_id] = (now, own)
+        return own
 
     def _api(self, reseller_id: str) -> SimpleApi:
         base = f"{self._peer.url}/internal/marketplace/{reseller_id}"
@@ -28,16 +49,33 @@ class Marketplace:
     async def subscription(self, reseller_id: str, id: str) -> Reading:
         """One subscription in detail. Raises NotFound, Unavailable."""
         found = await _asked(lambda: self._api(reseller_id).subscription(id))
-        return Reading(found.customer_id or "", found.ms_customer_id, _fields(found))
+        costs = tuple(
+            Money(currency=p.unit_cost.currency, amount=p.unit_cost.amount) if p.unit_cost else None
+            for p in found.products
+        )
+        return Reading(found.customer_id or "", found.ms_customer_id, _fields(found), costs)
 
-    async def subscription_ids(self, reseller_id: str, customer_id: str) -> list[str]:
-        """The ids of all subscriptions of a marketplace customer."""
+    async def subscriptions(self, reseller_id: str, customer_id: str) -> list[Listed]:
+        """Every subscription of a marketplace customer as it is listed. Raises Unavailable."""
 
-        async def walk() -> list[str]:
+        async def walk() -> list[Listed]:
             found = self._api(reseller_id).subscriptions(customer_id=customer_id)
-            return [one.id async for one in found]
+            return [_listed(one) async for one in found]
 
         return await _asked(walk)
+
+
+def _listed(row: models.Subscription) -> Listed:
+    shown = {
+        "name": row.name,
+        "status": row.status,
+        "auto_renew": row.renewal_status,
+        "modified_on": row.last_modified_date,
+        "renews_on": row.renewal_date,
+        "expires_on": row.expiration_date,
+    }
+    told = {name: None if value is None else str(value) for name, value in shown.items()}
+    return Listed(row.id, told, row.status in ENDED, row.last_modified_date)
 
 
 def _fields(found: models.Subscription) -> dict[str, object]:

@@ -8,7 +8,8 @@ from purser_common.clock import real_now
 from purser_common.settings import load
 from purser_common.web import Process
 from subscription_service import api, clients, consumers, store, views
-from subscription_service.commands import Reader, refresh_next
+from subscription_service.commands.reading import Reader
+from subscription_service.commands.refreshing import refresh_next
 from subscription_service.settings import Settings
 
 
@@ -21,25 +22,35 @@ def build(settings: Settings) -> FastAPI:
         outboxes=store.OUTBOXES,
         accepts=("gateway", "order"),
     )
-    refreshes, connections = store.Refreshes(process.database), store.Connections(process.database)
+    database = process.database
+    copies = consumers.Copies(
+        store.Connections(database), store.Mappings(database), store.Prices(database)
+    )
     reader = Reader(
-        store.Mirror(process.database, process.outbox),
-        refreshes,
-        clients.Marketplace(process.peer("reseller", settings.reseller_url), process.http),
-        connections,
-        timedelta(seconds=settings.lease_seconds),
-        timedelta(seconds=settings.refresh_seconds),
-        process.clock.now,
-        real_now,
+        mirror=store.Mirror(database, process.outbox),
+        refreshes=store.Refreshes(database),
+        readings=store.Readings(database),
+        findings=store.Findings(database, process.outbox),
+        days=store.Days(database),
+        marketplace=clients.Marketplace(
+            process.peer("reseller", settings.reseller_url), process.http
+        ),
+        connections=copies.connections,
+        prices=copies.prices,
+        lease=timedelta(seconds=settings.lease_seconds),
+        every=timedelta(seconds=settings.refresh_seconds),
+        detail_every=timedelta(seconds=settings.detail_seconds),
+        now=process.clock.now,
+        real_now=real_now,
     )
 
     async def refresh() -> bool:
         return await refresh_next(reader)
 
     job = process.job("subscription.refresh", refresh, every=1.0, workers=2)
-    consumers.declare(process, refreshes, connections, job.nudge)
+    consumers.declare(process, store.Refreshes(database), copies, job.nudge)
     fresh = timedelta(seconds=settings.fresh_seconds)
-    routes = api.router(views.Views(process.database), reader, fresh, real_now)
+    routes = api.router(views.Views(database), reader, fresh, real_now)
     app = process.app(
         "Purser subscription service", "The mirror of marketplace subscriptions.", [routes]
     )

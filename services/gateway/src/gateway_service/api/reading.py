@@ -12,6 +12,7 @@ from gateway_service.views import Views
 from purser_common.errors import NotFound
 from purser_common.web import Page
 from purser_events.buying import BuyingStop
+from purser_events.finding import Finding
 from purser_events.license import LicenseChangeRequest
 from purser_events.reseller import Reseller
 from purser_events.subscription import Subscription
@@ -65,6 +66,21 @@ class OfSubscriptions(Plain):
     """Which of a tenant's subscriptions."""
 
     status: str | None = Field(default=None, description="As the items show it.")
+    former: bool = Field(
+        default=False, description="Also those that no connection refreshes any more."
+    )
+
+    def filters(self) -> dict[str, str]:
+        """The fields that an item must have."""
+        return {"status": self.status} if self.status is not None else {}
+
+
+class OfFindings(Plain):
+    """Which findings."""
+
+    tenant_id: str | None = None
+    customer_id: str | None = None
+    status: str | None = Field(default=None, description="`open` or `closed`; left out: both.")
 
 
 class OfRequests(Plain):
@@ -85,7 +101,8 @@ class Overview(BaseModel):
     resellers: list[Reseller]
     customers: list[Customer]
     tenants: list[Tenant]
-    subscriptions: list[Subscription]
+    subscriptions: list[Subscription] = Field(description="Those of a connection.")
+    findings: list[Finding] = Field(description="Those that are open.")
     requests: list[LicenseChangeRequest]
     buying_stops: list[BuyingStop]
 
@@ -110,6 +127,7 @@ def router(entrance: Entrance, views: Views) -> APIRouter:
     routes = APIRouter()
     _add_of_the_msp(routes, entrance, views)
     _add_of_customers(routes, entrance, views)
+    _add_findings(routes, entrance, views)
     _add_overviews(routes, entrance, views)
     return routes
 
@@ -157,7 +175,9 @@ def _add_of_customers(routes: APIRouter, entrance: Entrance, views: Views) -> No
 
         async def tell(call: Call) -> Answer:
             wanted = page.filters()
-            found = await views.subscriptions(call.caller, id, wanted, page.cursor, page.limit)
+            found = await views.subscriptions(
+                call.caller, id, wanted, page.former, page.cursor, page.limit
+            )
             return json_answer(found)
 
         return await entrance.serve(request, "list_subscriptions", tell)
@@ -175,6 +195,18 @@ def _add_of_customers(routes: APIRouter, entrance: Entrance, views: Views) -> No
             return json_answer(await views.requests(call.caller, wanted, page.cursor, page.limit))
 
         return await entrance.serve(request, "list_license_change_requests", tell)
+
+
+def _add_findings(routes: APIRouter, entrance: Entrance, views: Views) -> None:
+    @routes.get("/v1/findings", operation_id="list_findings", responses=_ok(Dated[Finding]))
+    async def findings(request: Request, page: Annotated[OfFindings, Query()]) -> Response:
+        """What does not fit together within the caller's scope, newest first."""
+
+        async def tell(call: Call) -> Answer:
+            wanted = page.filters()
+            return json_answer(await views.findings(call.caller, wanted, page.cursor, page.limit))
+
+        return await entrance.serve(request, "list_findings", tell)
 
 
 def _add_overviews(routes: APIRouter, entrance: Entrance, views: Views) -> None:

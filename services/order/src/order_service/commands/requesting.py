@@ -217,7 +217,8 @@ def _changeable(
     if subscription.tenant_id != tenant.id:
         raise NotFound("the tenant has no such subscription")
     if (
-        subscription.reseller_id != connection.reseller_id
+        not subscription.connected
+        or subscription.reseller_id != connection.reseller_id
         or subscription.marketplace_customer_id != connection.marketplace_customer_id
     ):
         raise Conflict(

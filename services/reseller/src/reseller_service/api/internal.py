@@ -38,6 +38,7 @@ class Gate(Protocol):
     """The way to the marketplace."""
 
     async def customer(self, reseller_id: str, customer_id: str) -> Any: ...
+    async def own_prices(self, reseller_id: str) -> bool: ...
     async def forward(
         self,
         reseller_id: str,
@@ -67,6 +68,12 @@ class MarketplaceCustomer(BaseModel):
 
     id: str
     name: str
+
+
+class PricesShown(BaseModel):
+    """Whose costs the marketplace shows to a reseller's credentials: its own, or a parent's."""
+
+    own: bool
 
 
 class SoldProduct(BaseModel):
@@ -113,6 +120,11 @@ def _read_routes(routes: APIRouter, shelf: Shelf, resellers: Resellers, gate: Ga
         caller.require_service("tenant-connection", "order")
         found = await gate.customer(id, customer_id)
         return MarketplaceCustomer(id=found.id, name=found.name)
+
+    @routes.get("/resellers/{id}/prices-shown")
+    async def prices_shown(id: str, caller: CallerOf) -> PricesShown:
+        caller.require_service("subscription")
+        return PricesShown(own=await gate.own_prices(id))
 
     @routes.get("/resellers/{id}/purchase-terms")
     async def terms(

@@ -155,6 +155,10 @@ class Marketplace:
             raise NotFound("the marketplace knows no such customer of this reseller")
         return found
 
+    async def own_prices(self, reseller_id: str) -> bool:
+        """Whether what the marketplace shows as costs is what the reseller pays, and not a parent."""
+        return (await self._load(reseller_id)).own_prices
+
     # -- passing through ---------------------------------------------------------------------------
 
     async def forward(

@@ -1,0 +1,1 @@
+"""Pure decisions: state in, new state and facts out."""
