@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from crash_points import POINTS
 
 from crash.armory import Hit
-from crash.flows import BUYING, Site
+from crash.flows import BUYING
+from crash.site import Site
 from crash.watch import Record
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from ports import Ports
 from stack import Stack
 
 from crash.armory import Armory, Hit, recover, settle
-from crash.flows import FLOWS, PATIENCE, Site
+from crash.flows import FLOWS
 from crash.judge import endings, judge
 from crash.second import SecondWorker
+from crash.site import PATIENCE, Site
 
 HOME = Path(__file__).resolve().parents[2] / ".crash"
 LANES = (("order", "reseller"), ("gateway", "tenant-connection", "subscription", "audit"))

@@ -178,7 +178,7 @@ def test_what_the_second_step_refuses(system: System, market: Shop) -> None:
     assert opened(system, market.reseller["id"])["marketplace"] == MARKETPLACE
 
 
-@pytest.mark.requirement("R2.a", "R4.a", "R19.c", "R8.b", "R9.a", "R22.c", "R7.a", "R22.a", "R22.b")
+@pytest.mark.requirement("R2.c", "R4.a", "R19.c", "R8.b", "R9.a", "R22.c", "R7.a", "R22.a", "R22.b")
 async def test_a_reseller_with_a_tenant(system: System) -> None:
     shop = Shop(system, account(system, resellers=2))
     proven = system.call("POST", VERIFICATIONS, shop.credentials).json()

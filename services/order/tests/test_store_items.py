@@ -289,7 +289,7 @@ class Peers:
         self._verify("tenant-connection", request)
         if id not in self.tenants:
             raise NotFound("there is no such tenant")
-        return {"state": self.tenants[id].model_dump(mode="json")}
+        return {"state": self.tenants[id].model_dump(mode="json"), "closing": False}
 
 
 @pytest.fixture(scope="module")

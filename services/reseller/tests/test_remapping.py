@@ -8,7 +8,7 @@ from purser_common.errors import Conflict
 from purser_events.reseller import LicenseMapping
 from purser_events.values import Period, ProductIdentity
 from reseller_service.domain import mapping as rules
-from reseller_service.domain.mapping import OpenRequest, Remapping, Sku
+from reseller_service.domain.mapping import Remapping, Sku
 
 PREMIUM, E3 = "cbdc14ab-d96c-4c30-b9f4-6ada7cdc1d46", "05e9a617-0261-4cee-bb44-138d3ef5d965"
 PERIOD = Period(type="month", duration=1)
@@ -59,11 +59,11 @@ def test_a_change_tells_what_changed_and_no_change_is_no_fact() -> None:
 
 def test_only_requests_for_the_very_product_stand_in_the_way() -> None:
     other = PRODUCT.model_copy(update={"billing_period": Period(type="year", duration=1)})
-    open_one = OpenRequest("q1", "placing", "t1", False, PRODUCT)
-    rules.require_unused(mapped(), [OpenRequest("q2", "placing", "t1", True, other)])
+    named = {"id": "q1", "status": "placing", "tenant_id": "t1", "sent": False}
+    rules.require_unused(mapped(), [{**named, "product": other.model_dump()}])
     with pytest.raises(Conflict) as raised:
-        rules.require_unused(mapped(), [open_one])
-    assert [one["id"] for one in raised.value.members["requests"]] == ["q1"]
+        rules.require_unused(mapped(), [{**named, "product": PRODUCT.model_dump()}])
+    assert raised.value.members["requests"] == [named]
 
 
 @pytest.fixture

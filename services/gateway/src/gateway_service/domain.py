@@ -96,6 +96,19 @@ def acted(
     return action, (fact(state=action),)
 
 
+def connection_of(reseller: Mapping[str, Any], account: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Whether the marketplace takes a reseller's credentials (R21).
+
+    They are proven before they are stored, so they work until a use of just these says otherwise.
+    """
+    proven = datetime.fromisoformat(reseller["credentials_set_at"])
+    if account is None or datetime.fromisoformat(account["credentials_set_at"]) < proven:
+        return {"state": "working", "since": reseller["credentials_set_at"]}
+    return {"state": account["status"]} | {
+        name: account.get(name) for name in ("since", "reason", "detail")
+    }
+
+
 def read_only(tenant: Mapping[str, Any]) -> dict[str, str] | None:
     """Why the licences of a tenant cannot be changed now (R3); None when they can."""
     if tenant["status"] == "removed":

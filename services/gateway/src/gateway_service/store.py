@@ -26,6 +26,7 @@ from purser_events.envelope import Envelope, Fact
 ASSIGNMENTS, ACTIONS, ANSWERS = "role_assignments", "actions", "idempotency"
 MODEL = {
     "reseller": "resellers",
+    "reseller-account": "reseller_accounts",
     "customer": "customers",
     "tenant": "tenants",
     "subscription": "subscriptions",

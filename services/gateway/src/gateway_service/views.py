@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from gateway_service.domain import read_only
+from gateway_service.domain import connection_of, read_only
 from gateway_service.store import ASSIGNMENTS, MODEL, SORTED_BY
 from purser_common.errors import Forbidden
 from purser_common.identity import ALL, ROLES, Caller, scope_filter
@@ -13,6 +13,8 @@ from purser_common.mongo import ASCENDING, DESCENDING, Database, Document
 from purser_common.web import etag_of, keyset, newest
 
 SHOWN = 200
+APART = ("buying_stops", "reseller_accounts")
+"""What an overview does not show by scope."""
 HERE = {"shown": True}
 """What is not a tombstone."""
 CONNECTED = {"former": None}
@@ -33,7 +35,13 @@ class Views:
         """Resellers, by display name; they carry no customer's data, so any role may see them."""
         if not caller.scopes(*ROLES):
             raise Forbidden("this needs a role")
-        return await self._list("reseller", {}, {}, after, limit)
+        page = await self._list("reseller", {}, {}, after, limit)
+        ids = [f"reseller-account/{one['id']}" for one in page["items"]]
+        found = self._database[MODEL["reseller-account"]].find({"_id": {"$in": ids}}, {"state": 1})
+        accounts = {account["state"]["id"]: account["state"] async for account in found}
+        for one in page["items"]:
+            one["connection"] = connection_of(one, accounts.get(one["id"]))
+        return page
 
     async def customers(self, caller: Caller, after: str | None, limit: int) -> dict[str, Any]:
         """Customers, newest first; who sees only a tenant does not see its customer."""
@@ -142,7 +150,7 @@ class Views:
         """Everything of a first screen; `as_of` tells how old the model is."""
         scopes = caller.scopes(*ROLES)
         allowed = _scope(caller)
-        scoped = [name for name in MODEL.values() if name != "buying_stops"]
+        scoped = [name for name in MODEL.values() if name not in APART]
         now: dict[str, Document] = {"subscriptions": CONNECTED, "findings": {"status": "open"}}
         found = {
             name: await self._newest(

@@ -214,6 +214,7 @@ def _fields(managed: ManagedTenant) -> Document:
         "customer_id": tenant.customer_id,
         "entra_tenant_id": None if removed else tenant.entra_tenant_id,
         "left_entra_tenant_id": tenant.entra_tenant_id if removed else None,
+        "removed": True if removed else None,
         "marketplaces": list(tenant.marketplaces),
         "registered_at": tenant.registered_at,
         "reseller_ids": sorted({tie.reseller_id for tie in ties}) or None,

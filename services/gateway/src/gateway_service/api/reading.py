@@ -27,6 +27,21 @@ class Dated(Page[T], Generic[T]):
     as_of: AwareDatetime = Field(description="When the newest of what you may see was heard of.")
 
 
+class ResellerConnection(BaseModel):
+    """Whether the marketplace takes a reseller's credentials (R21)."""
+
+    state: str = Field(description="`working` or `broken`.")
+    since: AwareDatetime
+    reason: str | None = None
+    detail: str | None = Field(default=None, description="What the marketplace said.")
+
+
+class ListedReseller(Reseller):
+    """A reseller, and whether its credentials work."""
+
+    connection: ResellerConnection
+
+
 class ReadOnly(BaseModel):
     """Why the licences can be looked at only, in the words of the refusal of a change (R3)."""
 
@@ -133,7 +148,9 @@ def router(entrance: Entrance, views: Views) -> APIRouter:
 
 
 def _add_of_the_msp(routes: APIRouter, entrance: Entrance, views: Views) -> None:
-    @routes.get("/v1/resellers", operation_id="list_resellers", responses=_ok(Dated[Reseller]))
+    @routes.get(
+        "/v1/resellers", operation_id="list_resellers", responses=_ok(Dated[ListedReseller])
+    )
     async def resellers(request: Request, page: Annotated[Plain, Query()]) -> Response:
         """All resellers, by display name."""
 
