@@ -133,22 +133,24 @@ async def ready(window: Window, reseller_id: str, *, refresh: bool = False) -> S
     standing, _ = await window.syncs.standing(reseller_id)
     if standing.usable_at is not None and not refresh:
         return standing
-    asked = window.now()
     with suppress(TimeoutError):
         async with asyncio.timeout(SYNC_WITHIN):
-            standing = await _looked_since(window, reseller_id, asked if refresh else None)
+            standing = await _looked(window, reseller_id, anew=refresh)
     if standing.usable_at is None:
         raise _unusable(standing.last)
     return standing
 
 
-async def _looked_since(window: Window, reseller_id: str, since: datetime | None) -> Standing:
-    """The standing after a look that ended well, or that began after `since`; looks itself if it may."""
+async def _looked(window: Window, reseller_id: str, *, anew: bool) -> Standing:
+    """The standing after a look that begins now, or after any that came to the list's end.
+
+    It looks itself unless somebody does: then it waits, and looks afterwards if that was too early.
+    """
     began = window.now()
     while True:
         standing, running = await window.syncs.standing(reseller_id)
         last = standing.last
-        if since is None and standing.usable_at is not None:
+        if not anew and standing.usable_at is not None:
             return standing
         if last is not None and last.began_at >= began:
             return standing

@@ -17,7 +17,7 @@ PAGES_WITHOUT_NEWS = 3
 CONFIRM_AFTER = timedelta(minutes=1)
 """What was missing for the first time is looked for again so soon."""
 RETRY_AFTER = timedelta(minutes=1)
-LONGEST_WORDS = 40
+MOST_WORDS = 40
 
 
 class Coterming(BaseModel):
@@ -58,7 +58,7 @@ class Listing(CatalogProduct):
 def words_of(text: str) -> tuple[str, ...]:
     """The distinct words of a name or of a search, without letter case and punctuation."""
     plain = "".join(c if c.isalnum() else " " for c in text.casefold())
-    return tuple(dict.fromkeys(plain.split()))[:LONGEST_WORDS]
+    return tuple(dict.fromkeys(plain.split()))[:MOST_WORDS]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from purser_common.mongo import (
     Database,
     Document,
     Index,
-    ReturnDocument,
     UpdateOne,
     away_is_unavailable,
 )
@@ -200,10 +199,8 @@ class Syncs:
             "complete_at": standing.complete_at,
             "due": real_now() + next_look,
         }
-        await self._collection.find_one_and_update(
-            {"_id": reseller_id, "running": token},
-            {"$set": fields, "$unset": {"running": ""}},
-            return_document=ReturnDocument.AFTER,
+        await self._collection.update_one(
+            {"_id": reseller_id, "running": token}, {"$set": fields, "$unset": {"running": ""}}
         )
 
     async def hasten(self, reseller_id: str) -> None:
