@@ -116,6 +116,28 @@ def test_a_key_that_is_too_short_signs_nothing(key: bytes) -> None:
         States(key)
 
 
+def connected() -> ManagedTenant:
+    """A tenant with a connection."""
+    added, _ = consent.added(register(), MODULE, NOW)
+    pending = replace(added, pending=wanting(0))
+    return connection.confirmed(pending, wanting(0), "A", NOW)[0]
+
+
+@pytest.mark.parametrize("of", [tenants.DISCONNECT, tenants.REMOVE])
+def test_what_somebody_else_has_taken_over_is_not_finished(of: str) -> None:
+    mine = Closing(of, NOW, "user:a", "correlation")
+    finish = {tenants.DISCONNECT: connection.disconnected, tenants.REMOVE: removal.removed}[of]
+    for held in (None, replace(mine, actor="user:b")):
+        taken_over = replace(connected(), closing=held)
+        refused = refusal(lambda left=taken_over: finish(left, mine))  # type: ignore[misc]
+        assert refused is not None
+        assert refused.code == "connection_replaced"
+    ended, facts = finish(replace(connected(), closing=mine), mine)
+    assert ended.tenant.connection is None
+    assert facts
+    assert finish(ended, mine) == (ended, ())
+
+
 class TenantLife(RuleBasedStateMachine):
     """Any steps in any order, refused ones included."""
 
