@@ -133,7 +133,7 @@ async def measure(stack: Stack, purchases: int, warm_up: int) -> float:
     ):
         runs = [await purchase(http, seen, body) for _ in range(warm_up + purchases)][warm_up:]
         bare = await round_trips(http, "/health/live")
-        read = await round_trips(http, f"{REQUESTS}?limit=1")
+        read = await round_trips(http, "/v1/review-items?limit=1")
     took = {name: [run[name] for run in runs] for name in ("accepted", *STAGES)}
     sys.stdout.write(
         f"\n{purchases} purchases, one after the other; milliseconds{'median':>12}{'p95':>9}{'max':>9}\n"

@@ -49,7 +49,12 @@ async def grant_role(
     request: Request | None = None,
 ) -> Loaded[RoleAssignment]:
     """Give a role; it counts from the next call on. Raises Invalid."""
-    assignment, facts = domain.granted(principal, role, scope, now)
+    try:
+        held = await assignments.load(domain.assignment_id(principal, role, scope))
+        before: str | None = held.state.status
+    except NotFound:
+        before = None
+    assignment, facts = domain.granted(principal, role, scope, now, before)
     return await assignments.grant(assignment, facts, cause, request)
 
 

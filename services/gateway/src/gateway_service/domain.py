@@ -15,7 +15,7 @@ from purser_events.access import (
     ActionRefused,
     RoleAssignment,
 )
-from purser_events.envelope import Fact
+from purser_events.envelope import Change, Fact
 
 ROLES = (
     "viewer",
@@ -39,9 +39,9 @@ def assignment_id(principal: str, role: str, scope: str) -> str:
 
 
 def granted(
-    principal: str, role: str, scope: str, now: datetime
+    principal: str, role: str, scope: str, now: datetime, before: str | None = None
 ) -> tuple[RoleAssignment, tuple[Fact, ...]]:
-    """Give a role. Raises Invalid, naming the field."""
+    """Give a role; `before` is the status of one that was given already. Raises Invalid."""
     errors = []
     if not _PRINCIPAL.fullmatch(principal):
         errors.append(
@@ -60,7 +60,8 @@ def granted(
         scope=scope,
         granted_at=now,
     )
-    return assignment, (AccessGranted(state=assignment),)
+    change = Change(pointer="/status", before=before, after=assignment.status)
+    return assignment, (AccessGranted(state=assignment, changes=(change,)),)
 
 
 def revoked(assignment: RoleAssignment) -> tuple[RoleAssignment, tuple[Fact, ...]]:
@@ -68,7 +69,8 @@ def revoked(assignment: RoleAssignment) -> tuple[RoleAssignment, tuple[Fact, ...
     if assignment.status == "revoked":
         return assignment, ()
     after = assignment.model_copy(update={"status": "revoked"})
-    return after, (AccessRevoked(state=after),)
+    change = Change(pointer="/status", before=assignment.status, after=after.status)
+    return after, (AccessRevoked(state=after, changes=(change,)),)
 
 
 def acted(

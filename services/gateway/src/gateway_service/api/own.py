@@ -124,13 +124,14 @@ def _add_assignments(
         responses={200: {"model": RoleAssignment}},
     )
     async def revoke(
-        id: str, request: Request, confirm: bool = False, condition: IfMatch = None
+        id: str, request: Request, confirm: str = "", condition: IfMatch = None
     ) -> Response:
         """Take a role away; it counts from the next call on."""
 
         async def do(call: Call) -> Answer:
             call.caller.require("platform_admin")
-            revoked = await revoke_role(assignments, id, expected(condition), confirm, call.cause)
+            meant = confirm.lower() == "true"
+            revoked = await revoke_role(assignments, id, expected(condition), meant, call.cause)
             return _state(revoked, 200)
 
         return await entrance.serve(request, "revoke_role", do)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from purser_common.errors import Conflict, FieldError, Invalid
-from purser_events.envelope import Fact
+from purser_events.envelope import Change, Fact
 from purser_events.license import (
     Failure,
     LicenseChangeRequest,
@@ -228,7 +228,10 @@ def requested(
 ) -> Decision:
     """A new request that needs nobody's approval is ready to be sent."""
     purchase = Purchase(request, READY, correlation_id, traceparent, due_at=due_at)
-    return purchase, (LicenseChangeRequested(state=request),)
+    seats = Change(
+        pointer="/quantity", before=request.expected_quantity or 0, after=request.quantity
+    )
+    return purchase, (LicenseChangeRequested(state=request, changes=(seats,)),)
 
 
 def start_sending(

@@ -14,7 +14,7 @@ from order_service.domain.purchase import (
     taken,
 )
 from purser_common.errors import Conflict
-from purser_events.envelope import Fact
+from purser_events.envelope import Change, Fact
 from purser_events.license import MarketplaceOrder, OrderReviewSettled, OrderUncertain
 
 
@@ -38,14 +38,14 @@ def link(
     """A person found the order."""
     _must_be_open(purchase)
     after, facts = taken(purchase, order, "human", now, by)
-    return after, (*facts, _settled(after, "link", by, reason))
+    return after, (*facts, _settled(purchase, after, "link", by, reason))
 
 
 def give_up(purchase: Purchase, by: str, reason: str) -> Decision:
     """A person ends the request; the marketplace stays watched for its order."""
     _must_be_open(purchase)
     after = moved(purchase, CANCELLED, due_at=None)
-    return after, (_settled(after, "give_up", by, reason),)
+    return after, (_settled(purchase, after, "give_up", by, reason),)
 
 
 def not_placed(
@@ -76,11 +76,18 @@ def not_placed(
             code="absence_not_shown",
         )
     after = moved(purchase, READY, due_at=now)
-    return after, (_settled(after, "not_placed", by, reason),)
+    return after, (_settled(purchase, after, "not_placed", by, reason),)
 
 
-def _settled(purchase: Purchase, answer: str, by: str, reason: str) -> Fact:
-    return OrderReviewSettled(state=purchase.request, answer=answer, settled_by=by, reason=reason)
+def _settled(before: Purchase, after: Purchase, answer: str, by: str, reason: str) -> Fact:
+    old, new = before.request.status, after.request.status
+    return OrderReviewSettled(
+        state=after.request,
+        changes=(Change(pointer="/status", before=old, after=new),),
+        answer=answer,
+        settled_by=by,
+        reason=reason,
+    )
 
 
 def _must_be_open(purchase: Purchase) -> None:

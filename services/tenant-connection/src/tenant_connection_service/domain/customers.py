@@ -26,7 +26,8 @@ def added_customer(
 ) -> Decision:
     """A new customer. Raises Invalid for an empty or over-long name."""
     customer = Customer(id=id, name=named(name), added_at=now, imported_from=imported_from)
-    return customer, (CustomerAdded(state=customer),)
+    changes = (Change(pointer="/name", after=customer.name),)
+    return customer, (CustomerAdded(state=customer, changes=changes),)
 
 
 def renamed(customer: Customer, name: str) -> Decision:

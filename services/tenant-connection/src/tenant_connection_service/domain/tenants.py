@@ -108,7 +108,9 @@ def registered(
         marketplaces=(),
         registered_at=now,
     )
-    return ManagedTenant(tenant), (TenantRegistered(state=tenant),)
+    given = (("customer_id", customer.id), ("entra_tenant_id", entra), ("name", called))
+    changes = tuple(Change(pointer=f"/{field}", after=value) for field, value in given)
+    return ManagedTenant(tenant), (TenantRegistered(state=tenant, changes=changes),)
 
 
 def registered_again(left: ManagedTenant, anew: ManagedTenant) -> Decision:
