@@ -289,7 +289,7 @@ class Peers:
         self._verify("tenant-connection", request)
         if id not in self.tenants:
             raise NotFound("there is no such tenant")
-        return {"state": self.tenants[id].model_dump(mode="json"), "closing": False}
+        return {"state": self.tenants[id].model_dump(mode="json"), "closing": None}
 
 
 @pytest.fixture(scope="module")
@@ -407,6 +407,9 @@ async def test_without_a_connection_the_missing_step_is_named(
         refused = await service.call("GET", path + suffix, roles=BUYER)
         assert (refused.status_code, refused.json()["code"]) == (409, "tenant_not_connected")
         assert refused.json()["missing_step"] == f"PUT /v1/tenants/{tenant}/connection"
+    peers.tenants[tenant] = peers.tenants[tenant].model_copy(update={"status": "removed"})
+    gone = await service.call("GET", f"{path}/{id}", roles=BUYER)
+    assert (gone.status_code, gone.json()["code"]) == (409, "tenant_removed")
 
 
 async def test_known_data_is_marked_and_without_the_reseller_service_there_is_none(

@@ -6,7 +6,7 @@ from purser_common.mongo import ASCENDING, Collection, Database, Document, Index
 from purser_events.envelope import Envelope
 from purser_events.subscription import Subscription, SubscriptionFact
 
-SUBSCRIPTIONS = "subscriptions"
+SUBSCRIPTIONS = "subscription_copies"
 INDEXES = (
     Index(SUBSCRIPTIONS, (("tenant_id", ASCENDING), ("mpns", ASCENDING), ("_id", ASCENDING))),
 )
