@@ -17,7 +17,11 @@ READABLE_WITHIN = 2.0
 CHANGING = ("post", "put", "patch", "delete")
 SAMPLES = {"string": "sample", "integer": 1, "number": 1, "boolean": True, "null": None}
 FORMATS = {"uuid": str(uuid.uuid4()), "date-time": "2026-03-02T09:00:00Z", "date": "2026-03-02"}
-PATTERNS = {"^[A-Z]{3}$": "USD"}
+PATTERNS = {
+    "^[A-Z]{3}$": "USD",
+    r"^[+-]?\d{1,5}(\.\d{1,4})?$": "2.5",
+    r"^\d{1,12}(\.\d{1,4})?$": "2.5",
+}
 """A value for each pattern that a field of a body has to match."""
 
 
@@ -192,8 +196,9 @@ async def test_the_record_of_a_change_shows_what_was_before_and_after(
 
 def _shown(trail: Trail, correlation: str, topic: str) -> Callable[[], list[Json]]:
     def shown() -> list[Json]:
-        (one,) = [r for r in trail.under(correlation) if r["type"] == f"purser.{topic}.v1"]
-        changes: list[Json] = one["changes"]
+        found = [r for r in trail.under(correlation) if r["type"] == f"purser.{topic}.v1"]
+        assert len(found) == 1, found
+        changes: list[Json] = found[0]["changes"]
         return changes
 
     return shown

@@ -105,10 +105,9 @@ def connection_of(reseller: Mapping[str, Any], account: Mapping[str, Any] | None
     """
     proven = datetime.fromisoformat(reseller["credentials_set_at"])
     if account is None or datetime.fromisoformat(account["credentials_set_at"]) < proven:
-        return {"state": "working", "since": reseller["credentials_set_at"]}
-    return {"state": account["status"]} | {
-        name: account.get(name) for name in ("since", "reason", "detail")
-    }
+        account = {"status": "working", "since": reseller["credentials_set_at"]}
+    shown = {name: account.get(name) for name in ("since", "reason", "detail")}
+    return {"state": account["status"], **shown}
 
 
 def read_only(tenant: Mapping[str, Any]) -> dict[str, str] | None:
