@@ -64,6 +64,17 @@ async def test_each_status_and_body_has_its_error(
     assert error.message == message
 
 
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_refusal_by_the_gateway_is_told_from_one_by_the_platform(
+    marketplace_answering, status
+):
+    by_gateway = httpx.Response(status, json={**GATEWAY, "statusCode": status})
+    by_platform = httpx.Response(status, json={**PLATFORM, "status": status})
+
+    assert (await refusal(marketplace_answering, by_gateway)).by_gateway
+    assert not (await refusal(marketplace_answering, by_platform)).by_gateway
+
+
 async def test_an_html_page_is_said_to_be_one(marketplace_answering):
     error = await refusal(marketplace_answering, httpx.Response(504, html=PAGE))
 

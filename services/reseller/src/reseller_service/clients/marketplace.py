@@ -242,8 +242,6 @@ class Marketplace:
         if sent.status in (401, 403):
             token = headers["Authorization"].removeprefix("Bearer ")
             self._tokens.of(account, region).invalidate(token)
-        if sent.status is not None and 200 <= sent.status < 300:
-            await self._standing.seen(account, "orders", None)
         return _outcome(sent, fenced)
 
     # -- accounts ----------------------------------------------------------------------------------
