@@ -211,6 +211,20 @@ async def test_a_list_that_does_not_add_up_makes_nothing_vanish(
     assert {f"MPN{n}" for n in range(250)} <= {item["product"]["mpn"] for item in products}
 
 
+async def test_rows_that_come_again_on_a_later_page_count_once(
+    service: Any, reseller: Json, market: Market
+) -> None:
+    def answer(offset: int, limit: int) -> Response:
+        if offset == 100:
+            market.rows = [row(1000 + n) for n in range(20)] + market.rows
+        return JSONResponse({"data": market.rows[offset : offset + limit]})
+
+    market.answer = answer
+    _, last = await look(service, reseller)
+    assert (last["outcome"], last["duplicates"], last["rows"]) == ("short", 20, 250)
+    assert len(await everything(service, reseller)) == 250
+
+
 async def test_an_empty_catalogue_is_never_believed(
     service: Any, reseller: Json, market: Market
 ) -> None:
