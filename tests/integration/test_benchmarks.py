@@ -3,6 +3,7 @@
 from typing import Any
 
 import catalogue_size
+import list_pages
 import purchase_latency
 import pytest
 
@@ -28,3 +29,12 @@ def test_looks_at_a_catalogue_and_pages_of_it_are_measured(
     assert "31 products, 0 written, complete" in told
     assert told.count("page of 50") == 3
     assert told.count("goal: ") == 3
+
+
+async def test_the_cost_of_a_page_is_measured(
+    system: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers = {"/v1/customers": "customer.added"}
+    ratio = await list_pages.measure(system.stack, few=2, many=4, times=10, lists=customers)
+    assert ratio > 0
+    assert f"{ratio:.2f}" in capsys.readouterr().out
