@@ -11,6 +11,7 @@ import pytest
 from examples import NOW, license_request
 
 from order_service import store
+from order_service.clients import Tenants
 from order_service.commands.sending import Times, carry_out
 from order_service.commands.withdrawing import withdraw_waiting
 from order_service.domain import purchase as rules
@@ -153,6 +154,16 @@ async def test_an_intent_whose_tenant_stays_is_sent(requests: store.Requests) ->
     started = await sending(requests, await kept(requests, 1))
     after = await carry_out(counter(requests, tenant(), sent), started)
     assert (after.state.phase, sent) == (rules.PLACED, [started.state.id])
+
+
+async def test_a_tenant_that_is_about_to_go_refuses_what_would_build_on_it() -> None:
+    async def json(*_: Any, **__: Any) -> Any:
+        return {"state": tenant().model_dump(mode="json"), "closing": True, "pending": False}
+
+    peer: Any = SimpleNamespace(json=json)
+    with pytest.raises(Conflict) as refusal:
+        await Tenants(peer).tenant("t1", None, CAUSE)
+    assert (refusal.value.code, refusal.value.retry_after) == ("tenant_closing", 2.0)
 
 
 @pytest.mark.parametrize("phase", sorted(set(rules.TRANSITIONS) - {rules.READY}))

@@ -286,7 +286,8 @@ class TenantLife(RuleBasedStateMachine):
         close = {tenants.DISCONNECT: connection.disconnected, tenants.REMOVE: removal.removed}
         before = self.managed
         refused = refusal(lambda: self.take(close[closing.of](self.managed, mine)))
-        if old and refused is not None:
+        if old:  # somebody else has taken over meanwhile
+            assert refused is not None
             assert (refused.code, self.managed) == ("connection_replaced", before)
             return
         assert refused is None

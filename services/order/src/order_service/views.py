@@ -9,6 +9,15 @@ from purser_common.identity import ROLES, Caller, scope_filter
 from purser_common.mongo import Database, Document
 from purser_common.web import newest
 
+MOST_OPEN = 200
+OPEN_SHOWN = {
+    "state.status": 1,
+    "state.tenant_id": 1,
+    "state.product": 1,
+    "phase": 1,
+    "evidence": 1,
+}
+
 
 class Views:
     """Read queries, each within the caller's scope."""
@@ -40,23 +49,28 @@ class Views:
         }
 
     async def open_requests(self, of: dict[str, Any]) -> list[dict[str, Any]]:
-        """Requests that have not ended, of one tenant or one reseller; 200 at most."""
-        shown = {"state": 1, "phase": 1, "evidence": 1}
-        found = self._requests.find({**of, "phase": {"$in": sorted(OPEN)}}, shown).limit(200)
-        return [
-            {
-                "id": one["_id"],
-                "status": one["state"]["status"],
-                "tenant_id": one["state"]["tenant_id"],
-                "sent": one["phase"] != READY or bool(one["evidence"]),
-                "product": one["state"]["product"],
-            }
-            for one in await found.to_list(200)
-        ]
+        """Requests that have not ended, of one tenant or one reseller: what may be sent first, 200 at most."""
+        found: list[dict[str, Any]] = []
+        for phases in (sorted(OPEN - {READY}), [READY]):
+            left = MOST_OPEN - len(found)
+            if left:
+                asked = self._requests.find({**of, "phase": {"$in": phases}}, OPEN_SHOWN)
+                found += map(_open, await asked.limit(left).to_list(left))
+        return found
 
     async def orders(self, tenant_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """The tenant's orders that Purser did not place, newest first."""
         return await newest(self._orders, "ordered_at", cursor, limit, {"tenant_id": tenant_id})
+
+
+def _open(document: Document) -> dict[str, Any]:
+    return {
+        "id": document["_id"],
+        "status": document["state"]["status"],
+        "tenant_id": document["state"]["tenant_id"],
+        "sent": document["phase"] != READY or bool(document["evidence"]),
+        "product": document["state"]["product"],
+    }
 
 
 def timestamps(value: Any) -> Any:
