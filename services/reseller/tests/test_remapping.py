@@ -110,6 +110,8 @@ async def test_the_default_moves_in_two_steps_and_the_other_one_is_named(
     taken = await service.call("PATCH", path, json={"is_default": True}, etag=etag)
     assert (taken.status_code, taken.json()["code"]) == (409, "default_exists")
     assert taken.json()["mapping_id"] == first.json()["id"]
+    step = f"PATCH {first.headers['location']} with is_default: false"
+    assert taken.json()["missing_step"] == step
     given_up = await service.call(
         "PATCH", first.headers["location"], json={"is_default": False}, etag=first.headers["etag"]
     )

@@ -100,10 +100,9 @@ class Mappings:
 
     async def anywhere(self, sku_id: str, limit: int) -> list[LicenseMapping]:
         """Mappings to a licence at any reseller, at most so many."""
-        found = self._collection.find({"state.sku_id": sku_id}, {"state": 1})
-        states = await found.sort([("_id", UP)]).limit(limit).to_list(limit)
-        mappings = (LicenseMapping.model_validate(one["state"]) for one in states)
-        return [one for one in mappings if one.status == MAPPED]
+        query = {"state.sku_id": sku_id, "mapped_for": {"$exists": True}}
+        found = self._collection.find(query, {"state": 1}).sort([("_id", UP)]).limit(limit)
+        return [LicenseMapping.model_validate(one["state"]) async for one in found]
 
     async def mapped(self, ids: Sequence[str]) -> frozenset[str]:
         """Which of these are mapped now."""
@@ -111,11 +110,14 @@ class Mappings:
         return frozenset([one["_id"] async for one in found if one.get("mapped_for")])
 
     async def _default_taken(self, state: LicenseMapping) -> Conflict:
-        holder = await self._collection.find_one({"default_key": _default_key(state)}, {"_id": 1})
+        found = await self._collection.find_one({"default_key": _default_key(state)}, {"_id": 1})
+        holder = found["_id"] if found else None
+        path = f"/v1/resellers/{state.reseller_id}/license-mappings/{holder}"
         return Conflict(
             "another product is this licence's default",
             code="default_exists",
-            mapping_id=holder["_id"] if holder else None,
+            mapping_id=holder,
+            missing_step=f"PATCH {path} with is_default: false" if holder else None,
         )
 
 
