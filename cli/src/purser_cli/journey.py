@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from purser_cli.login import fetch
 
 MARKETPLACE = "ingram-micro-xvantage"
 MPN, SKU_ID, SKU = "SIMBP:0001_P1Y:M", "cbdc14ab-d96c-4c30-b9f4-6ada7cdc1d46", "SPB"
+PRICED = (MPN, "SIMBS:0001_P1Y:M", "SIMBB:0001_P1Y:M")
 PATIENCE = 60.0
 DEMO_ROLES = ("requester", "approver", "purchaser", "price_admin", "viewer", "auditor")
 
@@ -33,11 +35,11 @@ class Journey:
         elapsed = f"[dim]{time.monotonic() - self.started:6.2f}s[/]"
         console.print(f"{elapsed} [bold]{step:<22}[/] {detail}", soft_wrap=True)
 
-    def account(self) -> dict[str, Any]:
-        """The sandbox's first marketplace account: its login, resellers and customers."""
+    def accounts(self) -> list[dict[str, Any]]:
+        """The sandbox's marketplace accounts: login, resellers and customers of each."""
         seed = httpx.get(f"{self.sandbox}/sandbox/seed", timeout=10).raise_for_status().json()
-        account: dict[str, Any] = seed["accounts"][0]
-        return account
+        accounts: list[dict[str, Any]] = seed["accounts"]
+        return accounts
 
     def customer(self, account: dict[str, Any], reseller: Answered) -> dict[str, Any]:
         """The first customer of the reseller at the marketplace."""
@@ -54,9 +56,8 @@ class Journey:
             self.gateway.call("POST", "/v1/role-assignments", body)
         self.tell("roles given", f"to the demo users {', '.join(DEMO_ROLES)}")
 
-    def reseller(self, login: dict[str, Any]) -> Answered:
-        """Add the reseller in two steps, and enable buying."""
-        name = "Northwind Cloud"
+    def reseller(self, login: dict[str, Any], name: str) -> Answered:
+        """Add a reseller in two steps, and enable buying."""
         for known in self.gateway.all("/v1/resellers"):
             if known["display_name"] == name:
                 self.tell("reseller", f"{name} is there already: {known['id']}")
@@ -72,15 +73,19 @@ class Journey:
         self.tell(
             "credentials proven", f"{len(visible)} resellers visible ({proven['account_kind']})"
         )
-        added = self.gateway.call(
-            "POST",
-            "/v1/resellers",
-            {
-                "verification_id": proven["id"],
-                "display_name": name,
-                "marketplace_reseller_id": visible[0]["id"],
-            },
-        )
+        body = {
+            "verification_id": proven["id"],
+            "display_name": name,
+            "marketplace_reseller_id": visible[-1]["id"],
+        }
+        try:
+            added = self.gateway.call("POST", "/v1/resellers", body)
+        except Refused as error:
+            if error.code != "reseller_exists":
+                raise
+            added = self.gateway.call("GET", f"/v1/resellers/{error.problem['reseller_id']}")
+            self.tell("reseller", f"{visible[-1]['name']} is {added['display_name']} already")
+            return self.buying(added)
         self.tell("reseller added", f"{name}: {added['id']}")
         return self.buying(added)
 
@@ -105,11 +110,7 @@ class Journey:
         registered = self.gateway.call(
             "POST",
             f"/v1/customers/{owner['id']}/tenants",
-            {
-                "entra_tenant_id": entra["id"],
-                "name": customer["name"],
-                "domain": entra["domain"],
-            },
+            _tenant_of(customer),
         )
         self.tell("tenant registered", f"{entra['domain']}: {registered['id']}")
         return registered
@@ -207,6 +208,54 @@ class Journey:
         counts = ", ".join(f"{number} {name}" for name, number in shown["counts"].items())
         self.tell("overview", counts)
 
+    def prices(self, reseller: Answered) -> None:
+        """Give the reseller own prices of some plans: what it pays now, and a tenth more."""
+        path = f"/v1/resellers/{reseller['id']}"
+        plans = {
+            plan["product"]["mpn"]: plan["id"] for plan in self.gateway.all(f"{path}/price-plans")
+        }
+        for mpn in PRICED:
+            if mpn not in plans:
+                sold = self.gateway.all(f"{path}/products", mpn=mpn)
+                body = {"product": sold[0]["product"]}
+                plans[mpn] = self.gateway.call("POST", f"{path}/price-plans", body)["id"]
+        body = {"plan_ids": [plans[mpn] for mpn in PRICED], "increase_percent": "10"}
+        priced = self.gateway.call("POST", f"{path}/price-plans/uniform-price", body)
+        for one in priced["results"]:
+            if one["status"] == "refused":
+                self.tell("not priced", f"{one['plan_id']}: {one['reason']}")
+                continue
+            plan = one["plan"]
+            pays, asks = (plan[name][0]["money"] for name in ("reseller_price", "own_price"))
+            detail = (
+                f"{plan['product_name']}: {pays['amount']} → {asks['amount']} {asks['currency']}"
+            )
+            self.tell("priced 10 % above cost", detail)
+
+    def imported(self, account: dict[str, Any], reseller: Answered) -> None:
+        """Bring all of the reseller's marketplace customers in at once, with their tenants."""
+        own = account["resellers"][0]
+        rows = [
+            {"marketplace_customer_id": customer["id"], "tenant": _tenant_of(customer)}
+            for customer in own["customers"]
+        ]
+        body = {"reseller_id": reseller["id"], "rows": rows}
+        found = self.gateway.call("POST", "/v1/customer-imports", body)["rows"]
+        counts = Counter(str(row["outcome"]) for row in found)
+        told = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
+        self.tell("customers imported", f"of {reseller['display_name']}: {told}")
+
+    def store(self, tenant: Answered, mpn: str) -> None:
+        """Show the tenant's store, and one item of it."""
+        path = f"/v1/tenants/{tenant['id']}/store-items"
+        items = self.gateway.all(path)
+        self.tell("store", f"{len(items)} products of the tenant's reseller")
+        chosen = next(item for item in items if item["product"]["mpn"] == mpn)
+        item = self.gateway.call("GET", f"{path}/{chosen['id']}")
+        needed = [one["name"] or one["mpn"] for one in (*item["requires"], *item["dependents"])]
+        about = f"goes with {', '.join(needed)}" if needed else "stands alone"
+        self.tell("store item", f"{item['name']}: {about}; read {item['read_at']}")
+
     def until(self, ask: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
         """Ask until the answer is good, within a bound."""
         deadline = time.monotonic() + PATIENCE
@@ -222,6 +271,11 @@ class Journey:
         return 1
 
 
+def _tenant_of(customer: dict[str, Any]) -> dict[str, Any]:
+    entra = customer["entra_tenants"][0]
+    return {"entra_tenant_id": entra["id"], "domain": entra["domain"], "name": customer["name"]}
+
+
 def demo(
     gateway_url: Annotated[str, typer.Option(envvar="GATEWAY_URL")] = "http://127.0.0.1:8600",
     sandbox_url: Annotated[str, typer.Option(envvar="SANDBOX_URL")] = "http://127.0.0.1:8610",
@@ -232,11 +286,16 @@ def demo(
     journey = Journey(gateway, sandbox_url)
     try:
         journey.roles()
-        account = journey.account()
-        reseller = journey.reseller(account["login"])
+        account, leaf, *_ = journey.accounts()
+        reseller = journey.reseller(account["login"], "Northwind Cloud")
         customer = journey.customer(account, reseller)
         tenant = journey.connect(journey.consent(journey.tenant(customer)), reseller, customer)
-        bought = journey.buy(tenant, journey.product(reseller), quantity)
+        product = journey.product(reseller)
+        second = journey.reseller(leaf["login"], "Alpine Cloud")
+        journey.prices(second)
+        journey.imported(leaf, second)
+        journey.store(tenant, "SIMBS:0001_P1M:M")
+        bought = journey.buy(tenant, product, quantity)
         journey.result(tenant, bought)
     except (Refused, httpx.HTTPError) as error:
         raise typer.Exit(journey.fail(str(error))) from error

@@ -66,3 +66,18 @@ async def test_a_query_without_an_index_is_noticed(mongo: settings.Mongo, driver
     await things.update_one({"at": {"$lt": 1}}, {"$set": {"x": 1}})
     assert len(watch.unserved) == 3
     await chassis.close(client)
+
+
+async def test_an_index_that_an_earlier_version_declared_otherwise_is_made_anew(
+    mongo: settings.Mongo, driver: Any
+) -> None:
+    client = chassis.connect(mongo.model_copy(update={"driver": driver}))
+    things = client[mongo.database]["things"]
+    await things.insert_one({"_id": "1", "name": "a"})
+    for sparse in (False, True, True):
+        index = Index("things", (("name", 1),), unique=True, sparse=sparse)
+        await chassis.declare_indexes(client[mongo.database], [index])
+    await things.insert_many([{"_id": "2"}, {"_id": "3"}])
+    with pytest.raises(chassis.DuplicateKeyError):
+        await things.insert_one({"_id": "4", "name": "a"})
+    await chassis.close(client)

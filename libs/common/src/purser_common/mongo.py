@@ -17,6 +17,7 @@ from pymongo.errors import (
     ConnectionFailure,
     DuplicateKeyError,
     ExecutionTimeout,
+    OperationFailure,
     PyMongoError,
     WaitQueueTimeoutError,
 )
@@ -95,6 +96,7 @@ class Collection(Protocol):
     async def delete_many(self, filter: Mapping[str, Any]) -> Any: ...
     async def bulk_write(self, requests: Sequence[Any], *, ordered: bool = True) -> Any: ...
     async def count_documents(self, filter: Mapping[str, Any]) -> int: ...
+    async def drop_index(self, name: str) -> Any: ...
     async def create_index(self, keys: Sequence[tuple[str, int]], **options: Any) -> str: ...
 
 
@@ -105,6 +107,10 @@ class Database(Protocol):
     def name(self) -> str: ...
     def __getitem__(self, name: str) -> Collection: ...
     async def command(self, command: str) -> Document: ...
+
+
+_DECLARED_OTHERWISE = (85, 86)
+"""Codes of an index that is there with other options or under another name."""
 
 
 @dataclass(frozen=True)
@@ -170,12 +176,18 @@ async def ping(database: Database) -> None:
 
 
 async def declare_indexes(database: Database, indexes: Iterable[Index]) -> None:
-    """Create what is declared; what exists stays."""
+    """Create what is declared; what exists stays, unless an earlier version declared it otherwise."""
     for index in indexes:
+        collection = database[index.collection]
         options = {"unique": index.unique, "sparse": index.sparse}
-        await database[index.collection].create_index(
-            list(index.keys), name=index.name, **{k: True for k, on in options.items() if on}
-        )
+        wanted = {"name": index.name, **{name: True for name, on in options.items() if on}}
+        try:
+            await collection.create_index(list(index.keys), **wanted)
+        except OperationFailure as error:
+            if error.code not in _DECLARED_OTHERWISE:
+                raise
+            await collection.drop_index(index.name)
+            await collection.create_index(list(index.keys), **wanted)
 
 
 async def keep_newest(collection: Collection, documents: Sequence[Document]) -> None:
