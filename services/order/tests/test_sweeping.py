@@ -13,7 +13,7 @@ from order_service import store
 from order_service.commands.sweeping import Pauses, Post, sweep_next
 from order_service.domain import purchase as rules
 from order_service.domain import review
-from order_service.domain.offers import Listed, OrderedLine, Seen
+from order_service.domain.offers import Listed, OrderedLine, Seen, Swept
 from order_service.domain.purchase import Purchase, Refused, Taken, Unknown
 from order_service.views import Views
 from purser_common.clock import real_now
@@ -49,6 +49,8 @@ class Account:
     meanwhile: Callable[[], Any] | None = None
     ahead: timedelta = timedelta()
     """How far business time, in which orders are dated, is ahead of real time."""
+    missing: bool = False
+    deleted: bool = False
 
     async def order(self, reseller_id: str, order_id: str) -> Seen:
         """One order in detail."""
@@ -60,6 +62,8 @@ class Account:
 
     async def listed(self, reseller_id: str, since: datetime) -> list[Listed]:
         """The orders since then."""
+        if self.missing:
+            raise NotFound("the marketplace does not know it")
         rows = [
             Listed(seen.order.id, seen.order.status, seen.customer_id, seen.ordered_at)
             for seen in self.shown
@@ -81,6 +85,10 @@ class Account:
     async def unresolved(self, purchase: Purchase, cause: Cause) -> None:
         """The reseller service counts it."""
         self.unresolved_ids.add(purchase.id)
+
+    async def gone(self, reseller_id: str, cause: Cause) -> bool:
+        """Whether the reseller service says that the reseller was deleted."""
+        return self.deleted
 
     async def resolved(self, purchase: Purchase, cause: Cause) -> None:
         """The reseller service no longer counts it."""
@@ -105,6 +113,11 @@ class Account:
         )
         await self.accounts.watch("r1", self.began - HOUR)
         assert await sweep_next(post)
+
+    async def due(self) -> bool:
+        """Whether the account will be swept again."""
+        await self.accounts.swept(Swept("r1", None, frozenset()), self.began - HOUR)
+        return await self.accounts.claim(MINUTE) is not None
 
     def shows(self, id: str, at: timedelta = SECOND, **over: Any) -> Seen:
         """An order is there; without more it is the one that the requests here want."""
@@ -444,3 +457,13 @@ async def test_a_request_that_was_given_up_takes_its_late_order(account: Account
     account.shows("1", 10 * MINUTE)
     await account.sweep(20 * MINUTE)
     assert await account.phase() == (rules.PLACED, ["1 fingerprint"])
+
+
+async def test_the_account_of_a_deleted_reseller_is_let_go_and_no_other(account: Account) -> None:
+    account.missing = True
+    with pytest.raises(NotFound):
+        await account.sweep()
+    assert await account.due()
+    account.deleted = True
+    await account.sweep()
+    assert not await account.due()

@@ -77,6 +77,11 @@ class Resellers:
             unit_price=Money.model_validate(price) if price else None,
         )
 
+    async def gone(self, reseller_id: str, cause: Cause) -> bool:
+        """Whether the reseller was deleted."""
+        path = f"/internal/resellers/{reseller_id}"
+        return bool((await self._peer.json("GET", path, cause=cause))["status"] == "deleted")
+
     async def permission(self, reseller_id: str, cause: Cause) -> Permission:
         """Whether the account may send now."""
         return _permission(

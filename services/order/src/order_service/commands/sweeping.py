@@ -60,15 +60,22 @@ class Post:
 
 
 async def sweep_next(post: Post) -> bool:
-    """Sweep the account that is due; False when there is none."""
+    """Sweep the account that is due; False when there is none. A deleted reseller's is let go."""
     last = await post.accounts.claim(post.lease)
     if last is None:
         return False
     began = post.real_now()
     # read before anything is listed: of whoever comes meanwhile, nothing is accounted for yet
     connected = await post.connections.connected(last.reseller_id)
-    async with post.keeping(last.reseller_id):
-        waiting = await _sweep(post, last, connected, began)
+    try:
+        async with post.keeping(last.reseller_id):
+            waiting = await _sweep(post, last, connected, began)
+    except NotFound:
+        cause = Cause(SERVICE, f"sweep-{last.reseller_id}")
+        if not await post.resellers.gone(last.reseller_id, cause):
+            raise
+        await post.accounts.retire(last.reseller_id)
+        return True
     pause = post.pauses.busy if waiting else post.pauses.calm
     swept = Swept(last.reseller_id, began, frozenset(connected))
     await post.accounts.swept(swept, post.real_now() + pause)

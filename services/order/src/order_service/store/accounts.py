@@ -41,6 +41,11 @@ class Accounts:
         customers = frozenset(document.get("swept_customers", ()))
         return Swept(document["_id"], document.get("swept_at"), customers)
 
+    async def retire(self, reseller_id: str) -> None:
+        """Sweep this account no more, and send nothing for it."""
+        change = {"$unset": {"due_at": "", "send_at": ""}}
+        await self._collection.update_one({"_id": reseller_id}, change)
+
     async def extend(self, reseller_id: str, until: datetime) -> None:
         """Keep the account for a sweep that goes on, unless another is wanted at once."""
         with away_is_unavailable():
