@@ -39,7 +39,7 @@ async def test_a_role_counts_from_the_next_call_on_and_no_longer(public: Any) ->
         ("?confirm=true", None, 428, "if_match_required"),
         ("?confirm=true", '"7"', 412, "stale"),
         ("?confirm=true", "seven", 400, "malformed_etag"),
-        ("", '"1"', 409, "confirmation_required"),
+        ("", '"1"', 422, "confirmation_required"),
     ],
 )
 async def test_taking_a_role_away_needs_its_state_and_a_confirmation(

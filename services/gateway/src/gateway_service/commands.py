@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Protocol
 
 from gateway_service import domain
-from purser_common.errors import Conflict, NotFound, Stale, VersionConflict
+from purser_common.errors import NotFound, Stale, VersionConflict
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
+from purser_common.web.requests import require_confirmed
 from purser_events.access import Action, RoleAssignment
 from purser_events.envelope import Fact
 
@@ -61,9 +62,8 @@ async def grant_role(
 async def revoke_role(
     assignments: Assignments, id: str, expected: int, confirmed: bool, cause: Cause
 ) -> Loaded[RoleAssignment]:
-    """Take a role away; it counts from the next call on. Raises NotFound, Stale, Conflict."""
-    if not confirmed:
-        raise Conflict("add ?confirm=true to take the role away", code="confirmation_required")
+    """Take a role away; it counts from the next call on. Raises Invalid, NotFound, Stale."""
+    require_confirmed(confirmed)
     held = await assignments.load(id)
     if held.sequence != expected:
         raise Stale("this has changed since; read it again and decide again")

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, TypeVar
 
-from fastapi import Depends, Header, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 from pydantic import BaseModel
 
 from purser_common.errors import (
@@ -93,7 +93,13 @@ async def _if_match(value: IfMatch = None) -> int:
 if_match = Depends(_if_match)
 
 
-async def _confirmed(confirm: bool = False) -> None:
+async def _confirmed(
+    confirm: Annotated[bool, Query(description="Must be true.")] = False,
+) -> None:
+    require_confirmed(confirm)
+
+
+def require_confirmed(confirm: bool) -> None:
     """Raises Invalid unless the caller says that it means what it asks (design §7)."""
     if not confirm:
         raise Invalid(

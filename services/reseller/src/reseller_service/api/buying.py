@@ -6,9 +6,9 @@ from fastapi import APIRouter, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from purser_common.outbox import Loaded
-from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match
+from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, confirmed, if_match
 from purser_events.buying import BuyingStop
-from reseller_service.api.resellers import Confirm, Limit, one_line, require_confirmed, require_role
+from reseller_service.api.resellers import Limit, one_line, require_role
 from reseller_service.commands import buying as commands
 from reseller_service.commands.buying import Switch
 
@@ -59,17 +59,15 @@ def router(switch: Switch, views: Views) -> APIRouter:
         require_role(caller)
         return _answered(response, await commands.view_stop(switch, id))
 
-    @routes.delete("/{id}", operation_id="resume_buying")
+    @routes.delete("/{id}", operation_id="resume_buying", dependencies=[confirmed])
     async def resume(
         id: str,
         caller: CallerOf,
         cause: CauseOf,
         response: Response,
-        confirm: Confirm = False,
         expected: int = if_match,
     ) -> BuyingStop:
         """Lift the stop of one scope."""
-        require_confirmed(confirm)
         return _answered(
             response, await commands.resume_buying(switch, id, expected, caller, cause)
         )

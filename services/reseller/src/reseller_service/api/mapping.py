@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from purser_common.errors import FieldError, Invalid
 from purser_common.outbox import Loaded
-from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match
+from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, confirmed, if_match
 from purser_events.reseller import LicenseMapping
 from purser_events.values import Period, ProductIdentity
 from reseller_service.api.licenses import ListedMapping, shown_mapping
-from reseller_service.api.resellers import Confirm, Limit, require_confirmed, require_role
+from reseller_service.api.resellers import Limit, require_role
 from reseller_service.commands import mapping as commands
 from reseller_service.commands.licenses import listed_products
 from reseller_service.commands.mapping import Shelf
@@ -129,14 +129,13 @@ def _change_routes(routes: APIRouter, shelf: Shelf) -> None:
         loaded = await commands.remap_license(shelf, id, mapping_id, edit, expected, caller, cause)
         return _answered(response, loaded)
 
-    @routes.delete("/{mapping_id}", operation_id="unmap_license")
+    @routes.delete("/{mapping_id}", operation_id="unmap_license", dependencies=[confirmed])
     async def unmap(
         id: str,
         mapping_id: str,
         caller: CallerOf,
         cause: CauseOf,
         response: Response,
-        confirm: Confirm = False,
         force: Force = False,
         expected: int = if_match,
     ) -> LicenseMapping:
@@ -144,7 +143,6 @@ def _change_routes(routes: APIRouter, shelf: Shelf) -> None:
 
         409 `mapping_in_use` names the open requests that use it.
         """
-        require_confirmed(confirm)
         loaded = await commands.unmap_license(
             shelf, id, mapping_id, expected, caller, cause, acknowledged=force
         )

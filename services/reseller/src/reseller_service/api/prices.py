@@ -9,12 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from purser_common.errors import FieldError, Invalid
 from purser_common.outbox import Loaded
-from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match, position
+from purser_common.web import (
+    CallerOf,
+    CauseOf,
+    Page,
+    RequestOf,
+    answer,
+    confirmed,
+    if_match,
+    position,
+)
 from purser_common.web import cursor as cursor_of
 from purser_events.price import PricePlan, PriceTier
 from purser_events.values import Money
 from reseller_service.api.mapping import ProductRequest
-from reseller_service.api.resellers import Confirm, Limit, require_confirmed, require_role
+from reseller_service.api.resellers import Limit, require_role
 from reseller_service.commands import prices as commands
 from reseller_service.commands.catalogue import Known
 from reseller_service.commands.prices import Applied, Edit, PriceBook
@@ -221,18 +230,16 @@ def _plan_routes(routes: APIRouter, book: PriceBook) -> None:
         loaded = await commands.change_plan(book, id, plan_id, edit, expected, caller, cause)
         return await _answered(response, book, loaded)
 
-    @routes.delete("/{plan_id}", operation_id="delete_price_plan")
+    @routes.delete("/{plan_id}", operation_id="delete_price_plan", dependencies=[confirmed])
     async def delete(
         id: str,
         plan_id: str,
         caller: CallerOf,
         cause: CauseOf,
         response: Response,
-        confirm: Confirm = False,
         expected: int = if_match,
     ) -> PricePlanView:
         """Delete a plan; what the marketplace asks applies again."""
-        require_confirmed(confirm)
         loaded = await commands.delete_plan(book, id, plan_id, expected, caller, cause)
         return await _answered(response, book, loaded)
 

@@ -10,7 +10,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from purser_common.errors import FieldError, Forbidden, Invalid
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded
-from purser_common.web import CallerOf, CauseOf, Page, RequestOf, answer, if_match, position
+from purser_common.web import (
+    CallerOf,
+    CauseOf,
+    Page,
+    RequestOf,
+    answer,
+    confirmed,
+    if_match,
+    position,
+)
 from purser_common.web import cursor as cursor_of
 from purser_events.reseller import Reseller, ResellerAccount
 from reseller_service.commands import resellers as commands
@@ -19,7 +28,6 @@ from reseller_service.domain.health import Connection, connection
 from reseller_service.domain.resellers import Credentials, Edit, Verification
 
 Limit = Annotated[int, Query(ge=1, le=200)]
-Confirm = Annotated[bool, Query(description="Must be true.")]
 _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
@@ -195,17 +203,15 @@ def _change_routes(routes: APIRouter, registry: Registry) -> None:
         loaded = await commands.change_reseller(registry, id, edit, expected, caller, cause)
         return _shown(response, loaded.state.reseller, loaded.sequence)
 
-    @routes.delete("/v1/resellers/{id}", operation_id="delete_reseller")
+    @routes.delete("/v1/resellers/{id}", operation_id="delete_reseller", dependencies=[confirmed])
     async def delete(
         id: str,
         caller: CallerOf,
         cause: CauseOf,
         response: Response,
-        confirm: Confirm = False,
         expected: int = if_match,
     ) -> Reseller:
         """Delete a reseller to which no tenant is connected, with its credentials."""
-        require_confirmed(confirm)
         loaded = await commands.delete_reseller(registry, id, expected, caller, cause)
         return _shown(response, loaded.state.reseller, loaded.sequence)
 
@@ -245,16 +251,6 @@ def require_role(caller: Caller, *, everywhere: bool = False) -> None:
     scopes = {grant.scope for grant in caller.grants}
     if not scopes or (everywhere and "all" not in scopes):
         raise Forbidden("this needs a role" + (" for all customers" if everywhere else ""))
-
-
-def require_confirmed(confirm: bool) -> None:
-    """Raises Invalid unless the caller says that it means what it asks (design §7)."""
-    if not confirm:
-        raise Invalid(
-            "say that you mean it: ?confirm=true",
-            code="confirmation_required",
-            errors=(FieldError("#/query/confirm", "must be true"),),
-        )
 
 
 def _edit(body: ResellerPatch) -> Edit:
