@@ -61,6 +61,8 @@ def absent(site: Site, arm: Arm) -> str:
 def settled(site: Site, arm: Arm) -> str:
     """The same, and a person who says that it was not placed: the order is sent again."""
     with site.shop() as shop:
+        # no list shows that something is absent unless it shows what is known to be there
+        site.followed(shop, site.buy(shop))
         shop.fault(kind="status", status=504, family="html")
         request = site.buy(shop)
         subject = f"license-change-request/{request['id']}"
