@@ -81,8 +81,8 @@ def want(gateway: str, token: str, sandbox: str) -> dict[str, Any]:
     """Everything that a purchase needs, made through the gateway; answers a purchase's body."""
     with contextlib.closing(Gateway(gateway, token)) as calls:
         journey = Journey(calls, sandbox)
-        account = journey.account()
-        reseller = journey.reseller(account["login"])
+        account = journey.accounts()[0]
+        reseller = journey.reseller(account["login"], "Northwind Cloud")
         customer = journey.customer(account, reseller)
         tenant = journey.connect(journey.consent(journey.tenant(customer)), reseller, customer)
         product = journey.product(reseller)

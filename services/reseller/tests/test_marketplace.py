@@ -256,12 +256,12 @@ async def test_what_a_live_list_cannot_use_is_a_clear_problem(
 ) -> None:
     account = await sandbox.account()
     reseller = await service.add(account)
-    await sandbox.fault(account, route="GET /products", times=2, **fault)
-    answer = await service.call("GET", f"/v1/resellers/{reseller['id']}/products")
+    await sandbox.fault(account, route="GET /customers", times=2, **fault)
+    answer = await service.call("GET", f"/v1/resellers/{reseller['id']}/customers")
     assert (answer.status_code, answer.json()["code"]) == (status, code)
     assert answer.headers["content-type"].startswith("application/problem+json")
     await sandbox.ask("DELETE", "/faults")
-    again = await service.call("GET", f"/v1/resellers/{reseller['id']}/products")
+    again = await service.call("GET", f"/v1/resellers/{reseller['id']}/customers")
     assert again.status_code == 200
 
 
