@@ -11,10 +11,11 @@ from typing import Any
 from order_service.domain import purchase as rules
 
 from .deciding import EARLY, LATE, SAFE, Book, requested
-from .hopping import Next, closed, next_of
+from .hopping import closed
 from .judging import Judge
 from .search import By, Search, Step, Verdict
-from .world import IDLE, Listing, Send, Variant, Worker, World, plus, stored, without, works
+from .sending import Hop
+from .world import IDLE, Listing, Variant, Worker, World, plus, stored, without, works
 
 BY_HAND = ("by hand", "by hand, too")
 """The orders that somebody places in the portal with our purchase order number."""
@@ -27,6 +28,7 @@ class Purchasing:
         self.book = book
         self.variant = variant
         self.judge = Judge(book, variant)
+        self.hop = Hop(variant)
         self.forgets = forgets
         self.moves: set[tuple[str, str]] = set()
         """The phases between which the code has moved the purchase."""
@@ -55,9 +57,9 @@ class Purchasing:
         for worker in sorted(set(w.workers)):
             yield from self._worker(w, worker)
         for n in sorted(set(w.calls)):
-            yield from self._call(w, n)
+            yield from self.hop.call(w, n)
         for send in dict.fromkeys(w.sends):
-            yield from self._send(w, send)
+            yield from self.hop.send(w, send)
         for n in sorted(set(w.posts)):
             yield from self._post(w, n)
         yield from self._time(w)
@@ -72,13 +74,13 @@ class Purchasing:
         return self._forgotten[w]
 
     def _forgotten_of(self, w: World) -> World:
-        calls = tuple(n for n in w.calls if not self._refused(w, n))
+        calls = tuple(n for n in w.calls if not self.hop.refuses(w, n))
         workers = tuple(sorted(IDLE if self._spent(w, one) else one for one in w.workers))
         w = w._replace(calls=calls, workers=workers, listing=self._news(w))
         awaited = {n for doing, n, _ in workers if doing in ("calls", "waits")} | {*calls}
         if self.judge.phase(w) == rules.SENDING:
             awaited.add(len(w.ages))
-        sends = tuple(one for one in w.sends if one[0] in awaited or self._may_send(one))
+        sends = tuple(one for one in w.sends if one[0] in awaited or self.hop.may_send(one))
         records, ages = list(w.records), list(w.ages)
         at_work = {n for n, _, _ in sends}
         for n, record in enumerate(w.records, start=1):
@@ -99,9 +101,6 @@ class Purchasing:
         decide = self.book.decide
         new = (id for id in shown if decide(w.purchase, "taken", id) != w.purchase)
         return began, tuple(new), control
-
-    def _may_send(self, send: Send) -> bool:
-        return send[2] == "stalls" or (send[2] == "works" and self._next(send[1])[0] == "sends")
 
     def _ages_unseen(self, w: World, n: int) -> bool:
         """Whether nobody can tell any more that the attempt's Send-By has not passed yet."""
@@ -125,16 +124,6 @@ class Purchasing:
         believed = dict(self.variant.believes).get(told, told)
         which = ("believed",) if self.variant.ignores_attempt else ("recorded", n)
         return (*which, believed, self.variant.fenced), believed
-
-    def _refused(self, w: World, n: int) -> bool:
-        """Whether the hop's code refuses this call, whenever it arrives."""
-        if w.records[n - 1] is None or not self.variant.one_record:
-            return False
-        asks = (self._clocked(age, (n, (), "works"))[1] for age in (EARLY, LATE))
-        return all(self._next((*asked, "exists"))[0] == "refuses" for asked in asks)
-
-    def _next(self, answers: tuple[Any, ...]) -> Next:
-        return next_of(answers, self.variant.fenced)
 
     # --- the order service
 
@@ -221,78 +210,6 @@ class Purchasing:
         recorded = self._decided(free, *self._recorded(n, told)[0])
         return f"{told} is recorded for attempt {n}", By.SYSTEM, recorded or free
 
-    # --- the hop
-
-    def _call(self, w: World, n: int) -> Iterator[Step[World]]:
-        """A call arrives at the hop and asks for its record; before that it is as if on its way."""
-        rest = w._replace(calls=without(w.calls, n))
-        yield f"the call for attempt {n} is lost", By.FAULT, rest
-        if self.variant.repeats_calls and w.calls.count(n) < 2:
-            yield f"attempt {n} is handed over twice", By.FAULT, w._replace(calls=plus(w.calls, n))
-        send = self._stepped(w, (n, (), "works"))
-        arrived = rest._replace(sends=plus(w.sends, send))
-        assert self._next(send[1])[0] == "opens"
-        record = w.records[n - 1]
-        if record is not None and self.variant.one_record:
-            yield f"attempt {n} was recorded before", By.SYSTEM, self._told(arrived, send, "exists")
-            return
-        recorded = stored(arrived, n, record or "open")
-        knows = (n, (*send[1], "done"), "stalls")
-        stalled = recorded._replace(sends=plus(w.sends, knows))
-        yield f"the hop records attempt {n}", By.SYSTEM, stalled
-        unsure = self._told(recorded, send, "away")
-        yield f"attempt {n} is recorded, which the hop does not learn", By.FAULT, unsure
-
-    def _stepped(self, w: World, send: Send) -> Send:
-        """The send, when it has read the clock as often as it does before it next waits."""
-        return self._clocked(min(w.ages[send[0] - 1], LATE), send)
-
-    def _clocked(self, age: int, send: Send) -> Send:
-        n, answers, state = send
-        while self._next(answers)[0] == "reads the clock":
-            answers = (*answers, age if self.variant.keeps_send_by else EARLY)
-        return n, answers, state
-
-    def _told(self, w: World, send: Send, answer: str) -> World:
-        """The world in which a send was answered and goes on at once, to its end or its next port."""
-        n, answers, _ = send
-        after = self._stepped(w, (n, (*answers, answer), "works"))
-        rest = w._replace(sends=without(w.sends, send))
-        if self._next(after[1])[0] == "refuses":
-            return rest  # whoever waits for it asks for the attempt, as after any missing answer
-        return rest._replace(sends=plus(rest.sends, after))
-
-    def _send(self, w: World, send: Send) -> Iterator[Step[World]]:
-        n, answers, state = send
-        yield f"the hop dies with attempt {n}", By.FAULT, w._replace(sends=without(w.sends, send))
-        if state == "stalls":
-            woken = self._stepped(w, (n, answers, "works"))
-            onward = w._replace(sends=plus(without(w.sends, send), woken))
-            yield f"the hop learns that attempt {n} is recorded", By.SYSTEM, onward
-            return
-        if state == "waits":
-            yield f"the hop gives attempt {n} up", By.SYSTEM, self._told(w, send, "lost")
-            return
-        does, told = self._next(answers)
-        if does == "sends":
-            waits = (n, answers, "waits")
-            left = w._replace(posts=plus(w.posts, n), sends=plus(without(w.sends, send), waits))
-            yield f"attempt {n} leaves for the marketplace", By.SYSTEM, left
-            yield "the marketplace cannot be reached", By.FAULT, self._told(w, send, "no")
-        else:
-            yield from self._storing(w, send, does, told)
-
-    def _storing(self, w: World, send: Send, does: str, told: str) -> Iterator[Step[World]]:
-        """The outcome is stored, and answered to whoever still waits."""
-        n, answers, _ = send
-        assert does == "stores"
-        assert self._next((*answers, "done")) == ("answers", told)
-        rest = stored(w._replace(sends=without(w.sends, send)), n, told)
-        yield f"the hop stores {told} of attempt {n}, its answer is lost", By.SYSTEM, rest
-        if ("waits", n, "") in w.workers:
-            heard = works(rest, ("waits", n, ""), ("records", n, told))
-            yield f"the hop stores and answers {told} of attempt {n}", By.SYSTEM, heard
-
     # --- the marketplace
 
     def _post(self, w: World, n: int) -> Iterator[Step[World]]:
@@ -306,12 +223,12 @@ class Purchasing:
         executed = rest if known else rest._replace(orders=(*w.orders, id))
         yield f"attempt {n} is executed, and its answer lost", By.SYSTEM, executed
         for send in dict.fromkeys(one for one in w.sends if one[0] == n and one[2] == "waits"):
-            taken = self._told(executed, send, f"201 {id}")
+            taken = self.hop.told(executed, send, f"201 {id}")
             yield f"attempt {n} is executed and answered", By.SYSTEM, taken
-            failed = self._told(executed, send, "504")
+            failed = self.hop.told(executed, send, "504")
             yield f"attempt {n} is executed and answered 504", By.FAULT, failed
             for status in self.variant.refusals:
-                refused = self._told(rest, send, status)
+                refused = self.hop.told(rest, send, status)
                 yield f"attempt {n} is not executed: {status}", By.SYSTEM, refused
 
     def _time(self, w: World) -> Iterator[Step[World]]:
@@ -330,7 +247,7 @@ class Purchasing:
         paused = [
             send
             for send in w.sends
-            if send[0] == n and send[2] != "stalls" and self._may_send(send)
+            if send[0] == n and send[2] != "stalls" and self.hop.may_send(send)
         ]
         return not (
             ("late" in covers and n in w.posts)
