@@ -1,9 +1,10 @@
-"""A licence change request that tests begin with; each changes what it is about."""
+"""What tests begin with; each changes what it is about."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 from purser_events.license import LicenseChangeRequest
+from purser_events.reseller import Reseller
 from purser_events.values import Period, ProductIdentity
 
 NOW = datetime(2026, 2, 3, 12, tzinfo=UTC)
@@ -42,3 +43,20 @@ def change_request(**over: Any) -> LicenseChangeRequest:
     about = {"subscription_id": "s1", "marketplace_subscription_id": "900"}
     total = {"kind": "change_quantity", "quantity": 12, "expected_quantity": 5}
     return license_request(**{**total, **about, **over})
+
+
+def reseller(**over: Any) -> Reseller:
+    """A reseller that may not buy yet."""
+    fields: dict[str, Any] = {
+        "id": "r",
+        "marketplace": "m",
+        "display_name": "R",
+        "region": "eu",
+        "marketplace_reseller_id": "1",
+        "marketplace_reseller_name": "One",
+        "account_kind": "leaf",
+        "buying_enabled": False,
+        "credentials_set_at": NOW,
+        "added_at": NOW,
+    }
+    return Reseller(**{**fields, **over})

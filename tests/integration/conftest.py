@@ -276,6 +276,21 @@ class Shop:
         headers = {**key, "Authorization": f"Bearer {token.json()['token']}"}
         return self.system.sandbox.request(method, base + path, headers=headers, **more)
 
+    @staticmethod
+    def import_rows(customers: list[Json]) -> list[Json]:
+        """What brings marketplace customers in, each with its tenant."""
+        return [
+            {
+                "marketplace_customer_id": one["id"],
+                "tenant": {
+                    "entra_tenant_id": one["entra_tenants"][0]["id"],
+                    "domain": one["entra_tenants"][0]["domain"],
+                    "name": one["name"],
+                },
+            }
+            for one in customers
+        ]
+
     def order_at_the_panel(self, **order: Any) -> Json:
         """An order that somebody places at the marketplace itself."""
         line = {

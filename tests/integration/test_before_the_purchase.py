@@ -16,21 +16,6 @@ def move(system: Any, tenant: Json, reseller: Json, customer: Json) -> Json:
     return moved
 
 
-def imports(customers: list[Json]) -> list[Json]:
-    """The rows that bring marketplace customers in with their tenants."""
-    return [
-        {
-            "marketplace_customer_id": one["id"],
-            "tenant": {
-                "entra_tenant_id": one["entra_tenants"][0]["id"],
-                "domain": one["entra_tenants"][0]["domain"],
-                "name": one["name"],
-            },
-        }
-        for one in customers
-    ]
-
-
 async def test_what_comes_before_a_purchase_is_done_through_the_gateway_alone(system: Any) -> None:
     shop = system.shop()
     bought = await shop.bought(quantity=3)
@@ -66,7 +51,7 @@ async def test_what_comes_before_a_purchase_is_done_through_the_gateway_alone(sy
     (item,) = system.get(store, **own)["items"]
     assert item["prices"]["own"] is None or item["prices"]["own"][0]["money"]["amount"] != "22.13"
 
-    rows = imports(second.account["resellers"][0]["customers"][1:])
+    rows = second.import_rows(second.account["resellers"][0]["customers"][1:])
     body = {"reseller_id": second.reseller["id"], "rows": rows}
     came = system.call("POST", "/v1/customer-imports", body).json()["rows"]
     assert [row["outcome"] for row in came] == ["created"] * 20

@@ -1,65 +1,26 @@
 """Twenty customers at once: imported, their tenants proposed, connected after one review."""
 
-import uuid
+from dataclasses import replace
 from typing import Any
 
-import httpx
 import pytest
 
-MODULE = "ingram-micro-xvantage"
-LINE = {
+PREMIUM = {
     "mpn": "SIMBP:0001_P1Y:M",
     "vendor": "SIMMICROSOFT",
-    "subscriptionPeriod": {"type": "year", "duration": 1},
-    "billingPeriod": {"type": "month", "duration": 1},
-    "quantity": 3,
+    "subscription_period": {"type": "year", "duration": 1},
+    "billing_period": {"type": "month", "duration": 1},
 }
 Json = dict[str, Any]
 
 
-def reseller(system: Any, login: Json) -> Json:
-    """The account's reseller, added."""
-    names = ("region", "subscription_key", "username", "password")
-    proven = system.call("POST", "/v1/reseller-verifications", {n: login[n] for n in names}).json()
-    body = {
-        "verification_id": proven["id"],
-        "display_name": f"Contoso {uuid.uuid4().hex[:8]}",
-        "marketplace_reseller_id": proven["resellers"][0]["id"],
-    }
-    added: Json = system.call("POST", "/v1/resellers", body).json()
-    return added
-
-
-def order(system: Any, login: Json, customer: Json) -> None:
-    """Licences that somebody bought at the marketplace itself."""
-    base, key = f"/marketplace/{login['region']}", {"X-Subscription-Key": login["subscription_key"]}
-    token = system.sandbox.post(
-        f"{base}/token",
-        json={"marketplace": login["marketplace"]},
-        auth=(login["username"], login["password"]),
-        headers=key,
-    ).raise_for_status()
-    headers = {**key, "Authorization": f"Bearer {token.json()['token']}"}
-    body = {"type": "sales", "customerId": customer["id"], "products": [LINE]}
-    system.sandbox.post(f"{base}/orders", json=body, headers=headers).raise_for_status()
-
-
-def consent(system: Any, tenant_id: str) -> None:
-    """The tenant's administrator accepts."""
-    asked = system.call("POST", f"/v1/tenants/{tenant_id}/consent-requests", {}).json()
-    url = f"{asked['authorization_url']}&sandbox_auto=accept"
-    httpx.get(url, follow_redirects=True, timeout=30).raise_for_status()
-
-
 @pytest.mark.requirement("R34.b", "R34.c", "R36.c", "R47.b")
 def test_twenty_customers_come_in_at_once(system: Any) -> None:
-    asked = {"customers": 20, "resellers": 1}
-    account = system.sandbox.post("/sandbox/accounts", json=asked).raise_for_status().json()
-    login, customers = account["login"], account["resellers"][0]["customers"]
-    seller = reseller(system, login)
+    shop = replace(system.seller(customers=20, resellers=1), product=PREMIUM)
+    seller, customers = shop.reseller, shop.account["resellers"][0]["customers"]
     bought, plain = customers[:3], customers[3]
     for customer in bought:
-        order(system, login, customer)
+        shop.order_at_the_panel(customerId=customer["id"])
 
     def proposed() -> dict[str, Json]:
         body = {
@@ -76,17 +37,7 @@ def test_twenty_customers_come_in_at_once(system: Any) -> None:
         assert row["reason"] == "tenant_not_registered"
         assert row["entra_tenant_id"] == customer["entra_tenants"][0]["id"]
 
-    rows = [
-        {
-            "marketplace_customer_id": one["id"],
-            "tenant": {
-                "entra_tenant_id": one["entra_tenants"][0]["id"],
-                "domain": one["entra_tenants"][0]["domain"],
-                "name": one["name"],
-            },
-        }
-        for one in customers
-    ]
+    rows = shop.import_rows(customers)
     body = {"reseller_id": seller["id"], "rows": [*rows, {"marketplace_customer_id": "999999999"}]}
     results = system.call("POST", "/v1/customer-imports", body).json()["rows"]
     assert [one["outcome"] for one in results] == ["created"] * 20 + ["refused"]
@@ -101,7 +52,7 @@ def test_twenty_customers_come_in_at_once(system: Any) -> None:
 
     assert proposed()[bought[0]["id"]]["reason"] == "consent_required"
     for _, tenant_id in ids[:2]:
-        consent(system, tenant_id)
+        replace(shop, tenant={"id": tenant_id}).consent()
     review = proposed()
     ready = [one for one in review.values() if one["reason"] is None]
     assert {one["tenant_id"] for one in ready} == {tenant_id for _, tenant_id in ids[:2]}

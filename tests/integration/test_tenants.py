@@ -6,6 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
+from integration.conftest import Shop
 
 from purser_common.testing import eventually
 
@@ -137,7 +138,7 @@ async def test_a_tenant_is_added_by_way_of_its_consent(system: Any) -> None:
     come_back(system, returned(asked["authorization_url"], "decline"))
     refused(system.ask("POST", f"{flow}/completion", {}), "consent_declined")
 
-    seller = system_shop(system, market)
+    seller = reseller_of(system, market)
     target = {
         "reseller_id": seller["id"],
         "marketplace_customer_id": market["resellers"][0]["customers"][0]["id"],
@@ -182,18 +183,11 @@ async def test_a_tenant_is_added_by_way_of_its_consent(system: Any) -> None:
     assert both.status_code == 200, both.text
 
 
-def system_shop(system: Any, market: Json) -> Json:
+def reseller_of(system: Any, market: Json) -> Json:
     """A reseller of an account."""
-    login = market["login"]
-    names = ("region", "subscription_key", "username", "password")
-    proven = system.call("POST", "/v1/reseller-verifications", {n: login[n] for n in names}).json()
-    body = {
-        "verification_id": proven["id"],
-        "display_name": f"Contoso {uuid.uuid4().hex[:8]}",
-        "marketplace_reseller_id": proven["resellers"][0]["id"],
-    }
-    made: Json = system.call("POST", "/v1/resellers", body).json()
-    return made
+    shop = Shop(system, market)
+    shop.add_reseller()
+    return shop.reseller
 
 
 @pytest.mark.requirement(
@@ -248,7 +242,7 @@ async def test_a_tenant_is_connected_moved_and_disconnected(system: Any) -> None
     taken = connection(system, stranger.tenant, "PUT", target)
     assert refused(taken, "marketplace_customer_taken")["customer_id"] == tenant["customer_id"]
 
-    other = system_shop(system, second)
+    other = reseller_of(system, second)
     there = {
         "reseller_id": other["id"],
         "marketplace_customer_id": second["resellers"][0]["customers"][0]["id"],

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import examples
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,18 +27,7 @@ Order = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def reseller(set_at: datetime = NOW) -> Reseller:
-    return Reseller(
-        id="r",
-        marketplace="m",
-        display_name="R",
-        region="eu",
-        marketplace_reseller_id="1",
-        marketplace_reseller_name="One",
-        account_kind="leaf",
-        buying_enabled=False,
-        credentials_set_at=set_at,
-        added_at=NOW,
-    )
+    return examples.reseller(credentials_set_at=set_at)
 
 
 def after(*uses: Use, before: ResellerAccount | None = None) -> ResellerAccount | None:

@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import examples
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from purser_events.reseller import Reseller
 from reseller_service.domain import accounts
 from reseller_service.domain.accounts import Limits, Refusal, Standing
 
@@ -68,18 +68,7 @@ def test_a_paused_account_refuses_and_says_for_how_long() -> None:
 
 
 def test_permission_names_the_first_thing_in_the_way() -> None:
-    reseller = Reseller(
-        id="r",
-        marketplace="m",
-        display_name="R",
-        region="eu",
-        marketplace_reseller_id="1",
-        marketplace_reseller_name="One",
-        account_kind="leaf",
-        buying_enabled=False,
-        credentials_set_at=NOW,
-        added_at=NOW,
-    )
+    reseller = examples.reseller()
     assert accounts.forbidden(reseller, True) == Refusal("buying_stopped", None)
     assert accounts.forbidden(reseller, False) == Refusal("buying_disabled", None)
     buying = reseller.model_copy(update={"buying_enabled": True})

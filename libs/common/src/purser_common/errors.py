@@ -76,6 +76,9 @@ class Stale(Problem):
     status = 412
     default_code = "stale"
 
+    def __init__(self, what: str = "this", **rest: Any) -> None:
+        super().__init__(f"{what} has changed since; read it again and decide again", **rest)
+
 
 class Invalid(Problem):
     """422: understood, but a value is wrong; `errors` names the fields."""

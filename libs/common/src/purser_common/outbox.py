@@ -15,7 +15,7 @@ from prometheus_client import Counter, Gauge
 
 from purser_common import crash, logs, telemetry
 from purser_common.clock import Clock, real_now
-from purser_common.errors import Invalid, Unavailable, VersionConflict
+from purser_common.errors import Invalid, Stale, Unavailable, VersionConflict
 from purser_common.mongo import (
     Collection,
     Document,
@@ -70,6 +70,11 @@ class Loaded(Generic[S]):
         """The number of the last fact: the ETag."""
         return self.stamp.sequence
 
+    def must_be_at(self, sequence: int, what: str = "this") -> None:
+        """Raises Stale when the caller decided on another state than this one."""
+        if self.sequence != sequence:
+            raise Stale(what)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -104,6 +109,12 @@ def replayed(document: Document, request: Request) -> bool:
             request.must_equal(seen["digest"])
             return True
     return False
+
+
+async def find_replayed(collection: Collection, id: str, request: Request) -> Document | None:
+    """The document if it has already seen this call. Raises Invalid for another content."""
+    document = await collection.find_one({"_id": id})
+    return document if document is not None and replayed(document, request) else None
 
 
 def indexes(collection: str) -> tuple[Index, ...]:

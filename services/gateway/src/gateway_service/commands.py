@@ -65,15 +65,14 @@ async def revoke_role(
     """Take a role away; it counts from the next call on. Raises Invalid, NotFound, Stale."""
     require_confirmed(confirmed)
     held = await assignments.load(id)
-    if held.sequence != expected:
-        raise Stale("this has changed since; read it again and decide again")
+    held.must_be_at(expected)
     after, facts = domain.revoked(held.state)
     if not facts:
         return held
     try:
         return await assignments.save(held, after, facts, cause)
     except VersionConflict as error:
-        raise Stale("this has changed since; read it again and decide again") from error
+        raise Stale from error
 
 
 async def appoint_first_admins(

@@ -122,10 +122,8 @@ class Tenants:
 
     async def replayed(self, id: str, request: Request) -> Loaded[ManagedTenant] | None:
         """The tenant as it is now, if this keyed call has changed it before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": id})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return _tenant(document)
+        document = await outbox.find_replayed(self._collection, id, request)
+        return _tenant(document) if document else None
 
     async def insert(
         self, managed: ManagedTenant, facts: Sequence[Fact], cause: Cause, request: Request

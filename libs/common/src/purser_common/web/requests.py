@@ -11,7 +11,6 @@ from purser_common.errors import (
     FieldError,
     Invalid,
     Malformed,
-    Stale,
     Unauthenticated,
 )
 from purser_common.identity import Caller, InternalTokens
@@ -111,12 +110,6 @@ def require_confirmed(confirm: bool) -> None:
 
 confirmed = Depends(_confirmed)
 """The one rule of every DELETE."""
-
-
-def must_match(expected: int, sequence: int) -> None:
-    """Raises Stale when the caller decided on another state."""
-    if expected != sequence:
-        raise Stale("this has changed since; read it again and decide again")
 
 
 def answer(response: Response, subject: str, sequence: int, state: M) -> M:

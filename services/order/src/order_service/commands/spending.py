@@ -34,7 +34,7 @@ async def set_cap(
     await purse.resellers.permission(reseller_id, cause)
     before = await purse.spending.cap(reseller_id)
     if (before.sequence if before else 0) != expected:
-        raise Stale("the cap has changed since; read it again and decide again")
+        raise Stale("the cap")
     state = before.state if before else None
     cap, facts = rules.cap_changed(state, reseller_id, daily, caller.subject, purse.now())
     if before is not None and not facts:

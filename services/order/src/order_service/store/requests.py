@@ -76,10 +76,8 @@ class Requests:
 
     async def replayed(self, id: str, request: Request) -> Loaded[Purchase] | None:
         """The request as it is now, if this keyed call has changed it before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": id})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return _loaded(document)
+        document = await outbox.find_replayed(self._collection, id, request)
+        return _loaded(document) if document else None
 
     async def insert(
         self, purchase: Purchase, facts: Sequence[Fact], cause: Cause, request: Request

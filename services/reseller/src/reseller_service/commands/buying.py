@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from purser_common.errors import FieldError, Invalid, NotFound, Stale, VersionConflict
+from purser_common.errors import FieldError, Invalid, NotFound, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
@@ -96,8 +96,7 @@ async def resume_buying(
     caller.require("purchaser")
     for _ in range(ATTEMPTS):
         loaded = await view_stop(switch, id)
-        if loaded.sequence != expected:
-            raise Stale("the stop has changed since; read it again and decide again")
+        loaded.must_be_at(expected, "the stop")
         state, facts = rules.buying_resumed(loaded.state, cause.actor, switch.now())
         try:
             return await switch.stops.save(loaded, state, facts, cause)

@@ -10,7 +10,6 @@ from purser_common.errors import (
     FieldError,
     Invalid,
     NotFound,
-    Stale,
     Unavailable,
     VersionConflict,
 )
@@ -196,7 +195,7 @@ async def remap_license(
     caller.require("price_admin")
     for _ in range(ATTEMPTS):
         loaded = await view_license_mapping(shelf, reseller_id, id)
-        require_current(loaded, expected)
+        loaded.must_be_at(expected, "the mapping")
         sku = rules.wanted_sku(loaded.state, edit)
         rules.require_meaningful(sku)
         state, facts = rules.license_remapped(loaded.state, shelf.licenses.completed(sku))
@@ -228,7 +227,7 @@ async def unmap_license(
     caller.require("price_admin")
     for _ in range(ATTEMPTS):
         loaded = await view_license_mapping(shelf, reseller_id, id)
-        require_current(loaded, expected)
+        loaded.must_be_at(expected, "the mapping")
         if not acknowledged:
             requests = await shelf.requests.open_requests(reseller_id, caller, cause)
             rules.require_unused(loaded.state, requests)
@@ -238,12 +237,6 @@ async def unmap_license(
         except VersionConflict:
             continue
     raise VersionConflict(id)
-
-
-def require_current(loaded: Loaded[LicenseMapping], expected: int) -> None:
-    """Raises Stale when the mapping has changed since it was seen."""
-    if loaded.sequence != expected:
-        raise Stale("the mapping has changed since; read it again and decide again")
 
 
 async def purchase_terms(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from purser_common.errors import FieldError, Invalid, NotFound, Problem, Stale, VersionConflict
+from purser_common.errors import FieldError, Invalid, NotFound, Problem, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
@@ -193,8 +193,7 @@ async def _change(
 ) -> Loaded[Plan]:
     for _ in range(ATTEMPTS):
         loaded = await view_plan(book, reseller_id, id)
-        if loaded.sequence != expected:
-            raise Stale("the plan has changed since; read it again and decide again")
+        loaded.must_be_at(expected, "the plan")
         plan, facts = decide(loaded.state, await book.products.find(id))
         try:
             return await book.plans.save(loaded, plan, facts, cause)

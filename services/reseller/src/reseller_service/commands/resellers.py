@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from purser_common import crash
-from purser_common.errors import Conflict, Invalid, Problem, Stale, VersionConflict
+from purser_common.errors import Conflict, Invalid, Problem, VersionConflict
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
@@ -199,8 +199,7 @@ def _require_roles(edit: Edit, caller: Caller) -> None:
 
 async def _decided_on(registry: Registry, id: str, expected: int) -> Loaded[Kept]:
     loaded = await registry.resellers.kept(id)
-    if loaded.sequence != expected:
-        raise Stale("the reseller has changed since; read it again and decide again")
+    loaded.must_be_at(expected, "the reseller")
     endings.require_open(loaded.state, registry.real_now())
     return loaded
 

@@ -52,10 +52,8 @@ class Stops:
 
     async def replayed(self, scope: str, request: Request) -> Loaded[BuyingStop] | None:
         """The stop if this keyed call has put it on before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": scope})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return _stop(document)
+        document = await outbox.find_replayed(self._collection, scope, request)
+        return _stop(document) if document else None
 
     async def insert(
         self, state: BuyingStop, facts: Sequence[Fact], cause: Cause, request: Request

@@ -47,10 +47,8 @@ class Mappings:
 
     async def replayed(self, id: str, request: Request) -> Loaded[LicenseMapping] | None:
         """The mapping if this keyed call has written it before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": id})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return _mapping(document)
+        document = await outbox.find_replayed(self._collection, id, request)
+        return _mapping(document) if document else None
 
     async def insert(
         self, state: LicenseMapping, facts: Sequence[Fact], cause: Cause, request: Request

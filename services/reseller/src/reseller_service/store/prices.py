@@ -43,10 +43,8 @@ class Plans:
 
     async def replayed(self, id: str, request: Request) -> Loaded[Plan] | None:
         """The plan if this keyed call has written it before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": id})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return plan_of(document)
+        document = await outbox.find_replayed(self._collection, id, request)
+        return plan_of(document) if document else None
 
     async def of_reseller(self, reseller_id: str, after: str) -> list[Loaded[Plan]]:
         """Some of a reseller's active plans, by id; none when there are no more."""

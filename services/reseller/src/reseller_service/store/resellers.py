@@ -94,10 +94,8 @@ class Verifications:
 
     async def replayed(self, request: Request) -> Verification | None:
         """The verification that this keyed call has made before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": request.id()})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return _verification(document)
+        document = await outbox.find_replayed(self._collection, request.id(), request)
+        return _verification(document) if document else None
 
     async def insert(
         self, verification: Verification, credentials: Credentials, request: Request
@@ -162,10 +160,12 @@ class Resellers:
 
     async def replayed(self, request: Request) -> Loaded[Reseller] | None:
         """The reseller that this keyed call has added before. Raises Invalid."""
-        document = await self._collection.find_one({"_id": request.id()})
-        if document is None or not outbox.replayed(document, request):
-            return None
-        return Loaded(Reseller.model_validate(document["state"]), Stamp.of(document))
+        document = await outbox.find_replayed(self._collection, request.id(), request)
+        return (
+            Loaded(Reseller.model_validate(document["state"]), Stamp.of(document))
+            if document
+            else None
+        )
 
     async def account(self, id: str) -> Account:
         """What it takes to act for a reseller at the marketplace. Raises NotFound."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from purser_common import crash
-from purser_common.errors import Conflict, FieldError, Invalid, Problem, Stale
+from purser_common.errors import Conflict, FieldError, Invalid, Problem
 from purser_common.identity import Caller
 from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause
@@ -193,8 +193,8 @@ async def _refer(
 
 
 def _require_seen(loaded: Loaded[ManagedTenant], expected: int | None) -> None:
-    if expected is not None and loaded.sequence != expected:
-        raise Stale("the tenant has changed since; read it again and decide again")
+    if expected is not None:
+        loaded.must_be_at(expected, "the tenant")
 
 
 async def _agreed(

@@ -8,7 +8,7 @@ from purser_events.tenant import Customer, MarketplaceCustomer
 from tenant_connection_service.commands.ports import ATTEMPTS, STEWARDS, Office
 from tenant_connection_service.domain import customers as rules
 
-STALE = "the customer has changed since; read it again and decide again"
+WHAT = "the customer"
 
 
 async def add_customer(
@@ -36,7 +36,7 @@ async def rename_customer(
     try:
         return await office.customers.save(loaded, customer, facts, cause)
     except VersionConflict as error:
-        raise Stale(STALE) from error
+        raise Stale(WHAT) from error
 
 
 async def remove_customer(
@@ -63,6 +63,6 @@ async def _managed(office: Office, id: str, expected: int, caller: Caller) -> Lo
     caller.require(*ROLES, customer=id)
     loaded = await office.customers.load(id)
     caller.require(*STEWARDS)
-    if loaded.state.status == rules.ACTIVE and loaded.sequence != expected:
-        raise Stale(STALE)
+    if loaded.state.status == rules.ACTIVE:
+        loaded.must_be_at(expected, WHAT)
     return loaded
