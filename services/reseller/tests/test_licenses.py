@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from purser_common.errors import Invalid
 from purser_events.reseller import LicenseMapping
-from purser_events.values import Period, ProductIdentity
+from purser_events.values import Period, ProductIdentity, product_id
 from reseller_service.domain import licenses as rules
 from reseller_service.domain.licenses import License, Licenses, Wanted
-from reseller_service.domain.mapping import CatalogProduct, Sku, mapping_id
+from reseller_service.domain.mapping import CatalogProduct, Sku
 from reseller_service.store import published_licenses
 
 RENEWAL = Path(__file__).parents[1] / "licenses.py"
@@ -53,7 +53,7 @@ def row(identity: ProductIdentity, name: str = "Premium") -> CatalogProduct:
 
 def mapping(identity: ProductIdentity, reseller: str = "r1") -> LicenseMapping:
     return LicenseMapping(
-        id=mapping_id(reseller, identity),
+        id=product_id(reseller, identity),
         marketplace="m",
         reseller_id=reseller,
         product=identity,

@@ -14,9 +14,8 @@ from purser_common.identity import Caller, Grant
 from purser_common.testing import eventually
 from purser_events.price import PriceCustomized, PricePlan
 from purser_events.subscription import Subscription
-from purser_events.values import Money
+from purser_events.values import Money, product_id
 from subscription_service import store
-from subscription_service.domain.mirror import product_key
 from subscription_service.domain.price import own_prices
 from subscription_service.views import OptionDay, Views
 
@@ -210,8 +209,8 @@ def test_what_a_seat_costs_is_the_resellers_own_price_where_one_is_set(
     set_price: PricePlan | None, amount: str | None
 ) -> None:
     sold = subscription(option("A", 5), option("B", 5, price=None))
-    key = product_key("r1", sold.options[0].product)
-    price, other = own_prices(sold, {key: set_price} if set_price else {})
+    id = product_id("r1", sold.options[0].product)
+    price, other = own_prices(sold, {id: set_price} if set_price else {})
     assert (str(price.amount) if price else None) == amount
     assert other is None
 

@@ -9,7 +9,6 @@ from purser_common.clock import real_now
 from purser_common.telemetry import Cause
 from purser_common.web import Process
 from purser_events.envelope import Envelope
-from purser_events.tenant import TenantRemoved
 from purser_events.topics import TOPICS
 
 
@@ -28,7 +27,7 @@ def declare(
     async def keep_connections(envelopes: Sequence[Envelope[Any]]) -> None:
         await connections.keep(envelopes)
         for one in envelopes:
-            if isinstance(one.data, TenantRemoved):
+            if one.data.state.status == "removed":
                 cause = Cause(one.actor, one.correlationid, causation_id=one.id)
                 await withdraw_waiting(requests, one.data.state.id, one.time, cause)
         states = (envelope.data.state for envelope in envelopes)

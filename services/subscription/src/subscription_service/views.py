@@ -11,8 +11,7 @@ from purser_common.mongo import Database, Document
 from purser_common.web import Page, newest
 from purser_events.reseller import LicenseMapping
 from purser_events.subscription import Subscription, SubscriptionOption
-from purser_events.values import Money, ProductIdentity
-from subscription_service.domain.mirror import product_key
+from purser_events.values import Money, ProductIdentity, product_id
 from subscription_service.store import Mappings
 from subscription_service.store.days import DAYS
 from subscription_service.store.mirror import HELD, SUBSCRIPTIONS
@@ -88,7 +87,7 @@ class Views:
     async def shown(self, states: Iterable[Document]) -> list[ShownSubscription]:
         """States with their options marked."""
         listed = list(states)
-        there = await self._mappings.mapped(key for state in listed for key in _keys(state))
+        there = await self._mappings.mapped(id for state in listed for id in _products(state))
         return [_marked(state, there) for state in listed]
 
     async def one(self, id: str) -> Document | None:
@@ -119,17 +118,17 @@ class Views:
         )
 
 
-def _keys(state: Document) -> list[str]:
+def _products(state: Document) -> list[str]:
     return [
-        product_key(state["reseller_id"], ProductIdentity.model_validate(option["product"]))
+        product_id(state["reseller_id"], ProductIdentity.model_validate(option["product"]))
         for option in state["options"]
     ]
 
 
 def _marked(state: Document, there: Mapping[str, LicenseMapping]) -> ShownSubscription:
     options = [
-        {**option, **_mark(there.get(key))}
-        for key, option in zip(_keys(state), state["options"], strict=True)
+        {**option, **_mark(there.get(id))}
+        for id, option in zip(_products(state), state["options"], strict=True)
     ]
     return ShownSubscription.model_validate({**state, "options": options})
 

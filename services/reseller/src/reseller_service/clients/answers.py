@@ -5,7 +5,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any, TypeVar
 
 from purser_common.errors import FieldError, Invalid, NotFound, Problem, Unavailable
-from purser_events.values import Money, Period, ProductIdentity
+from purser_events.values import Money, Period, ProductIdentity, product_id
 from purser_marketplace import errors, models
 from purser_marketplace.answers import error_of, parse_json, read_as
 from purser_marketplace.client import Marketplace as SimpleApi
@@ -13,7 +13,7 @@ from purser_marketplace.transport import Answered
 from purser_marketplace.values import Resource
 from reseller_service.domain.catalogue import Coterming, Listing, Need, PageOfRows, Row
 from reseller_service.domain.health import Refusal
-from reseller_service.domain.mapping import CatalogPrice, mapping_id, seats
+from reseller_service.domain.mapping import CatalogPrice, seats
 from reseller_service.domain.resellers import VisibleReseller
 
 R = TypeVar("R", bound=Resource)
@@ -191,7 +191,7 @@ def _row(raw: object, own_prices: bool) -> Row:
     listing = listing_of(product, own_prices=own_prices)
     if product.id is not None:
         return Row(product.id, listing)
-    return Row(mapping_id("", listing.product) if listing else None, listing)
+    return Row(product_id("", listing.product) if listing else None, listing)
 
 
 def _key(raw: object) -> str | None:

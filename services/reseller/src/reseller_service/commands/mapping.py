@@ -18,7 +18,7 @@ from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.reseller import LicenseMapping, Reseller
-from purser_events.values import Money, ProductIdentity
+from purser_events.values import Money, ProductIdentity, product_id
 from reseller_service.commands.catalogue import FRESH_WITHIN
 from reseller_service.commands.resellers import ATTEMPTS
 from reseller_service.domain import mapping as rules
@@ -126,7 +126,7 @@ async def map_license(
     caller.require("price_admin")
     rules.require_meaningful(sku)
     sku = shelf.licenses.completed(sku)
-    id = rules.mapping_id(reseller_id, product)
+    id = product_id(reseller_id, product)
     earlier = await shelf.mappings.replayed(id, request)
     if earlier is not None:
         return earlier
@@ -155,7 +155,7 @@ async def _mapped(
     request: Request,
 ) -> Loaded[LicenseMapping] | None:
     """One try; None when somebody else wrote meanwhile."""
-    id = rules.mapping_id(reseller_id, sold.product)
+    id = product_id(reseller_id, sold.product)
     earlier = await shelf.mappings.replayed(id, request)
     if earlier is not None:
         return earlier
@@ -248,13 +248,13 @@ async def purchase_terms(
     while the marketplace is away or slow. Raises NotFound for the reseller, Unavailable.
     """
     reseller = await shelf.resellers.load(reseller_id)
-    mapping = await shelf.mappings.find(rules.mapping_id(reseller_id, product))
+    mapping = await shelf.mappings.find(product_id(reseller_id, product))
     mapped = mapping.state if mapping and mapping.state.status == MAPPED else None
     if current or mapped is None:
         sold = await shelf.catalogue.product(reseller_id, product)
     else:
         sold = await _known(shelf, mapped)
-    price = await _unit_price(shelf, rules.mapping_id(reseller_id, product), sold)
+    price = await _unit_price(shelf, product_id(reseller_id, product), sold)
     return Terms(reseller.state, mapped, sold, price)
 
 

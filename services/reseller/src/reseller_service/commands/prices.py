@@ -11,12 +11,11 @@ from purser_common.identity import Caller
 from purser_common.outbox import Loaded, Request
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
-from purser_events.values import ProductIdentity
+from purser_events.values import ProductIdentity, product_id
 from reseller_service.commands import catalogue
 from reseller_service.commands.catalogue import Known, Window
 from reseller_service.domain import prices as rules
 from reseller_service.domain.catalogue import Kept
-from reseller_service.domain.mapping import mapping_id
 from reseller_service.domain.prices import ACTIVE, Act, GivenTier, Plan, Seen
 
 ATTEMPTS = 3
@@ -95,7 +94,7 @@ async def add_plan(
     price in other tiers or another currency; Conflict for a product that has a plan.
     """
     caller.require("price_admin")
-    id = mapping_id(reseller_id, product)
+    id = product_id(reseller_id, product)
     earlier = await book.plans.replayed(id, request)
     if earlier is not None:
         return earlier

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from reseller_service.domain.mapping import CatalogProduct, mapping_id
+from purser_events.values import product_id
+from reseller_service.domain.mapping import CatalogProduct
 
 COMPLETE, SHORT, EMPTY, FAILED = "complete", "short", "empty", "failed"
 PAGE_SIZE = 100
@@ -47,7 +48,7 @@ class Listing(CatalogProduct):
 
     def id(self, reseller_id: str) -> str:
         """The product id: the same in mappings, price plans and the catalogue."""
-        return mapping_id(reseller_id, self.product)
+        return product_id(reseller_id, self.product)
 
     @property
     def digest(self) -> str:

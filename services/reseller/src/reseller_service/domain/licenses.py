@@ -6,7 +6,8 @@ from functools import cached_property
 
 from purser_common.errors import FieldError, Invalid
 from purser_events.reseller import LicenseMapping
-from reseller_service.domain.mapping import CatalogProduct, Sku, mapping_id, same_product
+from purser_events.values import product_id
+from reseller_service.domain.mapping import CatalogProduct, Sku, same_product
 
 PART_NUMBER, SKU_ID = "part_number", "sku_id"
 SAME_MPN, OTHER_RESELLER = "same_mpn", "other_reseller"
@@ -137,7 +138,7 @@ def suggestions(
     found = []
     for row in rows:
         reasons = tuple(_reasons(license, reseller_id, row, mappings))
-        if reasons and mapping_id(reseller_id, row.product) not in taken:
+        if reasons and product_id(reseller_id, row.product) not in taken:
             found.append(Suggestion(row, reasons))
     return found
 

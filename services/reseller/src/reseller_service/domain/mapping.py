@@ -76,14 +76,9 @@ class Remapping:
     is_default: bool | None
 
 
-def mapping_id(reseller_id: str, product: ProductIdentity) -> str:
-    """The id of a product's mapping: the same however often it is mapped and unmapped."""
-    return product_id(reseller_id, product)
-
-
 def same_product(one: ProductIdentity, other: ProductIdentity) -> bool:
     """Whether both name one product; only period types are compared without letter case."""
-    return mapping_id("", one) == mapping_id("", other)
+    return product_id("", one) == product_id("", other)
 
 
 def seats(minimum: Decimal | None, maximum: Decimal | None) -> tuple[int, int]:
@@ -113,7 +108,7 @@ def license_mapped(
     before: LicenseMapping | None, reseller_id: str, sold: CatalogProduct, sku: Sku
 ) -> tuple[LicenseMapping, tuple[LicenseMappingFact, ...]]:
     """Maps a product that is not mapped (R23, R26). Raises Conflict when it is."""
-    id = mapping_id(reseller_id, sold.product)
+    id = product_id(reseller_id, sold.product)
     if before is not None and before.status == MAPPED:
         raise Conflict(
             "this product is already mapped; delete its mapping first",

@@ -14,7 +14,7 @@ from purser_events.envelope import Fact
 from purser_events.price import PricePlan
 from purser_events.subscription import Subscription
 from purser_events.tenant import Tenant
-from purser_events.values import Money
+from purser_events.values import Money, product_id
 from subscription_service.commands.finding import Findings, settle
 from subscription_service.domain import mirror as rules
 from subscription_service.domain.finding import Found
@@ -83,7 +83,7 @@ class Marketplace(Protocol):
 class Prices(Protocol):
     """The own copy of the prices that resellers have set."""
 
-    async def plans(self, keys: Iterable[str]) -> dict[str, PricePlan]: ...
+    async def plans(self, ids: Iterable[str]) -> dict[str, PricePlan]: ...
 
 
 class Connections(Protocol):
@@ -192,8 +192,8 @@ async def _mirrored(
 async def _record(
     reader: Reader, state: Subscription, costs: Sequence[Money | None], known: Known
 ) -> None:
-    keys = [rules.product_key(state.reseller_id, option.product) for option in state.options]
-    prices = own_prices(state, await reader.prices.plans(keys))
+    ids = [product_id(state.reseller_id, option.product) for option in state.options]
+    prices = own_prices(state, await reader.prices.plans(ids))
     await reader.days.record(state, prices, costs, known.read_on, known.read_at)
 
 

@@ -16,7 +16,7 @@ from purser_events.subscription import (
     SubscriptionOption,
 )
 from purser_events.tenant import Tenant
-from purser_events.values import Money, ProductIdentity
+from purser_events.values import Money
 
 SERVICE = "service:subscription"
 ENDED = frozenset({"terminated", "removed"})
@@ -101,13 +101,6 @@ class Whose:
 def subscription_id(reseller_id: str, marketplace_subscription_id: str) -> str:
     """The id of a mirrored subscription: the same for every reader."""
     return str(uuid.uuid5(_SUBSCRIPTIONS, f"{reseller_id}|{marketplace_subscription_id}"))
-
-
-def product_key(reseller_id: str, product: ProductIdentity) -> str:
-    """What a product of a reseller is found by; only period types are compared without letter case."""
-    periods = (product.subscription_period, product.billing_period)
-    named = [f"{period.type.casefold()} {period.duration}" for period in periods]
-    return "|".join((reseller_id, product.mpn, product.vendor, *named))
 
 
 def owner(tenants: Sequence[Tenant], ms_customer_id: str | None) -> Whose:

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from purser_events.price import PricePlan, PriceTier
 from purser_events.subscription import Subscription, SubscriptionOption
-from purser_events.values import Money
-from subscription_service.domain.mirror import product_key
+from purser_events.values import Money, product_id
 
 KINDS = ("recurring", "setup")
 """Types of prices: the first that a plan has is the price of a seat."""
 
 
 def own_prices(subscription: Subscription, plans: Mapping[str, PricePlan]) -> list[Money | None]:
-    """The price per seat of each option, in their order; None: unknown. `plans` are by product key."""
+    """The price per seat of each option, in their order; None: unknown. `plans` are by product id."""
     return [
-        _own_price(option, plans.get(product_key(subscription.reseller_id, option.product)))
+        _own_price(option, plans.get(product_id(subscription.reseller_id, option.product)))
         for option in subscription.options
     ]
 

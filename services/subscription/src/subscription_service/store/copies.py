@@ -7,13 +7,11 @@ from purser_events.envelope import Envelope
 from purser_events.price import PricePlan, PricePlanFact
 from purser_events.reseller import LicenseMapping, LicenseMappingFact
 from purser_events.tenant import Tenant, TenantFact
-from subscription_service.domain.mirror import product_key
+from purser_events.values import product_id
 
 CONNECTIONS, MAPPINGS, PRICES = "connections", "mappings", "prices"
 INDEXES = (
     Index(CONNECTIONS, (("reseller_id", ASCENDING), ("marketplace_customer_id", ASCENDING))),
-    Index(MAPPINGS, (("product_key", ASCENDING),)),
-    Index(PRICES, (("product_key", ASCENDING),)),
 )
 
 Place = tuple[str, str]
@@ -67,26 +65,13 @@ class Mappings:
 
     async def keep(self, envelopes: Sequence[Envelope[LicenseMappingFact]]) -> None:
         """Keep each mapping's newest state; older and repeated ones change nothing."""
-        await keep_newest(self._collection, [_mapping(envelope) for envelope in envelopes])
+        await keep_newest(self._collection, [_of_product(envelope) for envelope in envelopes])
 
-    async def mapped(self, keys: Iterable[str]) -> dict[str, LicenseMapping]:
-        """The mappings that hold now of these products, by product key."""
-        found = self._collection.find({"product_key": {"$in": sorted(set(keys))}})
-        kept = {
-            d["product_key"]: LicenseMapping.model_validate(d["state"])
-            for d in await found.to_list(None)
-        }
-        return {key: mapping for key, mapping in kept.items() if mapping.status == "mapped"}
-
-
-def _mapping(envelope: Envelope[LicenseMappingFact]) -> Document:
-    mapping = envelope.data.state
-    return {
-        "_id": mapping.id,
-        "sequence": envelope.sequence,
-        "state": mapping.model_dump(mode="json"),
-        "product_key": product_key(mapping.reseller_id, mapping.product),
-    }
+    async def mapped(self, ids: Iterable[str]) -> dict[str, LicenseMapping]:
+        """The mappings that hold now of these products, by product id."""
+        found = await self._collection.find({"_id": {"$in": sorted(set(ids))}}).to_list(None)
+        kept = {d["_id"]: LicenseMapping.model_validate(d["state"]) for d in found}
+        return {id: mapping for id, mapping in kept.items() if mapping.status == "mapped"}
 
 
 class Prices:
@@ -97,23 +82,19 @@ class Prices:
 
     async def keep(self, envelopes: Sequence[Envelope[PricePlanFact]]) -> None:
         """Keep each plan's newest state; older and repeated ones change nothing."""
-        await keep_newest(self._collection, [_plan(envelope) for envelope in envelopes])
+        await keep_newest(self._collection, [_of_product(envelope) for envelope in envelopes])
 
-    async def plans(self, keys: Iterable[str]) -> dict[str, PricePlan]:
-        """The plans that hold now of these products, by product key."""
-        found = self._collection.find({"product_key": {"$in": sorted(set(keys))}})
-        kept = {
-            d["product_key"]: PricePlan.model_validate(d["state"])
-            for d in await found.to_list(None)
-        }
-        return {key: plan for key, plan in kept.items() if plan.status == "active"}
+    async def plans(self, ids: Iterable[str]) -> dict[str, PricePlan]:
+        """The plans that hold now of these products, by product id."""
+        found = await self._collection.find({"_id": {"$in": sorted(set(ids))}}).to_list(None)
+        kept = {d["_id"]: PricePlan.model_validate(d["state"]) for d in found}
+        return {id: plan for id, plan in kept.items() if plan.status == "active"}
 
 
-def _plan(envelope: Envelope[PricePlanFact]) -> Document:
-    plan = envelope.data.state
+def _of_product(envelope: Envelope[LicenseMappingFact] | Envelope[PricePlanFact]) -> Document:
+    state = envelope.data.state
     return {
-        "_id": plan.id,
+        "_id": product_id(state.reseller_id, state.product),
         "sequence": envelope.sequence,
-        "state": plan.model_dump(mode="json"),
-        "product_key": product_key(plan.reseller_id, plan.product),
+        "state": state.model_dump(mode="json"),
     }

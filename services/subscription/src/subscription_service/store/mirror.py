@@ -19,7 +19,7 @@ from purser_common.outbox import Loaded, Outbox, Stamp
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.subscription import Subscription
-from subscription_service.domain.mirror import product_key
+from purser_events.values import product_id
 
 SUBSCRIPTIONS, HELD = "subscriptions", "held_products"
 _NEWEST = (("created_at", DESCENDING), ("_id", DESCENDING))
@@ -87,8 +87,9 @@ class Mirror:
 
 
 def _products(subscription: Subscription) -> list[str]:
-    keys = (product_key(subscription.reseller_id, one.product) for one in subscription.options)
-    return sorted(set(keys))
+    return sorted(
+        {product_id(subscription.reseller_id, one.product) for one in subscription.options}
+    )
 
 
 def _fields(subscription: Subscription) -> Document:
