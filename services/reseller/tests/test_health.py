@@ -279,19 +279,17 @@ async def test_a_marketplace_that_does_not_answer_is_left_alone_for_a_while(
         assert await reads_again(), "one failure after an answer is no outage"
 
 
-async def test_outages_are_counted(deployment: Any, sandbox: Any) -> None:
-    async with deployment.start(accounts={"outage_failures": 1}) as (service, _):
-        account = await sandbox.account()
-        added = await service.add(account)
+async def test_outages_are_counted(own_process: Any, sandbox: Any) -> None:
+    service = await own_process.start(ACCOUNTS__OUTAGE_FAILURES="1")
+    account = await sandbox.account()
+    added = await service.add(account)
 
-        async def counted() -> float:
-            text = (await service.http.get("/metrics")).text
-            lines = [
-                row for row in text.splitlines() if row.startswith("marketplace_outages_total")
-            ]
-            return float(lines[0].rsplit(" ", 1)[1]) if lines else 0.0
+    async def counted() -> float:
+        text = (await service.http.get("/metrics")).text
+        lines = [row for row in text.splitlines() if row.startswith("marketplace_outages_total")]
+        return float(lines[0].rsplit(" ", 1)[1])
 
-        before = await counted()
-        await sandbox.fault(account, route="GET /customers", kind="status", status=503)
-        await service.call("GET", f"/v1/resellers/{added['id']}/customers")
-        assert await counted() == before + 1
+    assert await counted() == 0
+    await sandbox.fault(account, route="GET /customers", kind="status", status=503)
+    await service.call("GET", f"/v1/resellers/{added['id']}/customers")
+    assert await counted() == 1
