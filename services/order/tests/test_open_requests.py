@@ -55,3 +55,38 @@ async def test_a_request_whose_order_was_seen_was_sent(
     id = await kept(requests, 1, rules.READY, tenant_id="t1")
     await requests.push_evidence(id, Evidence("o1", "reference", real_now(), "service:order"))
     assert [one["sent"] for one in await views.open_requests({"tenant_id": "t1"})] == [True]
+
+
+@pytest.mark.parametrize(("there", "then"), [("ready", "placed"), ("sending", "ready")])
+async def test_a_request_that_moves_while_they_are_read_is_open(
+    there: str, then: str, requests: store.Requests, database: Database
+) -> None:
+    id = await kept(requests, 1, there, tenant_id="t1")
+    views = Views(database)
+    reads = 0
+
+    class Moving:
+        """The collection, in which the request moves after the first read."""
+
+        def find(self, *asked: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            found = collection.find(*asked)
+            return Late(found) if reads == 1 else found
+
+    class Late:
+        def __init__(self, found: Any) -> None:
+            self._found = found
+
+        def limit(self, limit: int) -> "Late":
+            self._found = self._found.limit(limit)
+            return self
+
+        async def to_list(self, length: int) -> Any:
+            found = await self._found.to_list(length)
+            await collection.update_one({"_id": id}, {"$set": {"phase": then}})
+            return found
+
+    collection = database[store.REQUESTS]
+    views._requests = Moving()
+    assert [one["id"] for one in await views.open_requests({"tenant_id": "t1"})] == [id]

@@ -49,14 +49,17 @@ class Views:
         }
 
     async def open_requests(self, of: dict[str, Any]) -> list[dict[str, Any]]:
-        """Requests that have not ended, of one tenant or one reseller: what may be sent first, 200 at most."""
-        found: list[dict[str, Any]] = []
-        for phases in (sorted(OPEN - {READY}), [READY]):
-            left = MOST_OPEN - len(found)
-            if left:
-                asked = self._requests.find({**of, "phase": {"$in": phases}}, OPEN_SHOWN)
-                found += map(_open, await asked.limit(left).to_list(left))
-        return found
+        """Requests that have not ended, of one tenant or one reseller: what may be sent first, 200 at most.
+
+        What waits is asked for before and after the rest: a request that is taken up, or comes back,
+        while this reads is seen by one of the three.
+        """
+        found: dict[str, Document] = {}
+        for phases in ([READY], sorted(OPEN - {READY}), [READY]):
+            asked = self._requests.find({**of, "phase": {"$in": phases}}, OPEN_SHOWN)
+            found |= {one["_id"]: one for one in await asked.limit(MOST_OPEN).to_list(MOST_OPEN)}
+        shown = sorted(map(_open, found.values()), key=lambda one: not one["sent"])
+        return shown[:MOST_OPEN]
 
     async def orders(self, tenant_id: str, cursor: str | None, limit: int) -> dict[str, Any]:
         """The tenant's orders that Purser did not place, newest first."""
