@@ -1,5 +1,7 @@
 """The trail over HTTP: every filter, all of which hold; pages; and who sees what."""
 
+import csv
+import json
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import pytest
 
 from purser_common.testing import eventually
+from purser_events.subscription import subscription_id
 from purser_events.values import ProductIdentity, product_id
 
 PATH = "/v1/audit-records"
@@ -106,6 +109,108 @@ async def test_what_was_done_about_a_store_item_is_found_within_the_scope(
     assert await found(mpn="M", tenant_id=publisher.tenant) == [bought.id]
     assert await found(mpn="N") == []
     assert await found("viewer", scope=f"tenant/{publisher.tenant}") == [bought.id]
+
+
+async def test_what_was_done_about_a_subscription_and_an_order_is_found(
+    service: Any, publisher: Any
+) -> None:
+    seller, there = uuid.uuid4().hex, uuid.uuid4().hex
+    id, order = subscription_id(seller, there), uuid.uuid4().hex
+    about = {"reseller_id": seller, "marketplace_subscription_id": there}
+    asked = await publisher.fact("license.change-requested", data={"state": about})
+    placed = {"state": {**about, "order": {"id": order}}}
+    bought = await publisher.fact("license.purchased", data=placed)
+    read = await publisher.fact("subscription.changed", subject=f"subscription/{id}")
+    named = {"state": {"subject": f"subscription/{id}", "operation": "switch", "code": "no"}}
+    refused = await publisher.fact("action.refused", data=named)
+    found = {"state": {"object": f"subscription/{id}", "kind": "vanished", "detail": "gone"}}
+    opened = await publisher.fact("finding.opened", data=found)
+    seen = await publisher.fact("order.observed", subject=f"order/{order}")
+
+    async def trail(**wanted: str) -> list[str]:
+        return [record["id"] for record in await service.records(**wanted)]
+
+    async def all_there() -> bool:
+        return len(await trail(tenant_id=publisher.tenant)) == 6
+
+    await eventually(all_there, within=20)
+    about_it = [one.id for one in (opened, refused, read, bought, asked)]
+    assert await trail(subscription_id=id) == about_it
+    assert await trail(order_id=order) == [seen.id, bought.id]
+    assert await trail(order_id=order, subscription_id=id) == [bought.id]
+
+
+async def test_what_was_done_for_a_tenant_is_of_the_marketplace_that_it_was_tied_to(
+    service: Any, publisher: Any
+) -> None:
+    tie = {"marketplace": "m2", "reseller_id": "r1"}
+    left = [{"pointer": "/connection", "before": tie}]
+    done = [
+        await publisher.fact("tenant.added", data={"state": {"marketplaces": ["m2"]}}),
+        await publisher.fact("tenant.connected", data={"state": {"connection": tie}}),
+        await publisher.fact("tenant.disconnected", data={"state": {}, "changes": left}),
+    ]
+    await publisher.fact("tenant.registered", data={"state": {"marketplaces": ["m1", "m2"]}})
+
+    async def recorded() -> bool:
+        return len(await service.records(tenant_id=publisher.tenant)) == 4
+
+    await eventually(recorded, within=20)
+    found = await service.records(tenant_id=publisher.tenant, marketplace="m2")
+    assert [one["id"] for one in found] == [one.id for one in reversed(done)]
+
+
+EXPORT = "/v1/exports/audit-records"
+
+
+async def test_a_trail_is_exported_in_files_that_join(
+    service: Any, publisher: Any, trail: list[Any]
+) -> None:
+    params: dict[str, Any] = {"tenant_id": publisher.tenant, "limit": 3}
+    params["format"] = "jsonl"
+    first = await service.call("GET", EXPORT, roles=("auditor",), params=params)
+    assert first.headers["content-type"] == "application/jsonl; charset=utf-8"
+    assert first.headers["content-disposition"] == 'attachment; filename="audit-records.jsonl"'
+    params["cursor"] = first.headers["purser-next"]
+    last = await service.call("GET", EXPORT, roles=("auditor",), params=params)
+    assert "purser-next" not in last.headers
+    lines = [json.loads(line) for line in (first.text + last.text).splitlines()]
+    assert lines == await service.records(tenant_id=publisher.tenant)
+
+
+async def test_a_spreadsheet_of_the_trail_has_no_formula_of_others(
+    service: Any, publisher: Any
+) -> None:
+    evil = {"state": {"name": 'Contoso, "Ltd"\nand more'}}
+    one = await publisher.fact(actor="=HYPERLINK(1)", data=evil)
+    params = {"tenant_id": publisher.tenant, "format": "csv"}
+
+    async def exported() -> list[dict[str, str]]:
+        answer = await service.call("GET", EXPORT, roles=("auditor",), params=params)
+        assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+        rows = list(csv.DictReader(answer.text.splitlines(keepends=True)))
+        assert rows, "it is not recorded yet"
+        return rows
+
+    (row,) = await eventually(exported, within=20)
+    assert (row["id"], row["actor"], row["reseller_id"]) == (one.id, "'=HYPERLINK(1)", "")
+    assert json.loads(row["data"]) == evil
+
+
+@pytest.mark.parametrize(
+    ("params", "place"),
+    [
+        ({}, "#/query/format"),
+        ({"format": "xlsx"}, "#/query/format"),
+        ({"format": "csv", "limit": 5_001}, "#/query/limit"),
+    ],
+)
+async def test_an_export_that_there_is_not_is_refused_by_name(
+    service: Any, params: dict[str, Any], place: str
+) -> None:
+    refusal = await service.call("GET", EXPORT, roles=("auditor",), params=params)
+    assert refusal.status_code == 422
+    assert [error["pointer"] for error in refusal.json()["errors"]] == [place]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5, 6])

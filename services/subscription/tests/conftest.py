@@ -20,8 +20,8 @@ from purser_common.clock import real_now
 from purser_common.identity import Caller, Grant
 from purser_events.envelope import CONTENT_TYPE, TYPE_HEADER, Fact, envelop
 from purser_events.license import LicensePurchased
+from purser_events.subscription import subscription_id
 from purser_events.tenant import Connection, Consent, Tenant, TenantConnected, TenantFact
-from subscription_service.domain.mirror import subscription_id
 from subscription_service.main import build
 from subscription_service.settings import Settings
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from purser_events.finding import Finding, finding_id
-from purser_events.subscription import Subscription
+from purser_events.subscription import Subscription, subscription_id
 from purser_events.tenant import Tenant
 from subscription_service.domain import finding as findings
 from subscription_service.domain.finding import Found
@@ -22,7 +22,6 @@ from subscription_service.domain.mirror import (
     observed,
     owner,
     released,
-    subscription_id,
 )
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -1,5 +1,6 @@
 """Facts about marketplace subscriptions, published by the subscription service."""
 
+import uuid
 from datetime import date
 from typing import ClassVar
 
@@ -7,6 +8,13 @@ from pydantic import AwareDatetime, Field
 
 from purser_events.envelope import Fact, Published
 from purser_events.values import Money, Period, ProductIdentity
+
+_SUBSCRIPTIONS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:subscriptions")
+
+
+def subscription_id(reseller_id: str, marketplace_subscription_id: str) -> str:
+    """The id of a mirrored subscription: the same for every reader."""
+    return str(uuid.uuid5(_SUBSCRIPTIONS, f"{reseller_id}|{marketplace_subscription_id}"))
 
 
 class SubscriptionOption(Published):

@@ -1,34 +1,15 @@
 """The audit trail over HTTP."""
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, Field
 
-from audit_service.views import Views
+from audit_service.views import MEDIA_TYPES, AuditRecord, Views, written
+from purser_common.identity import Caller
 from purser_common.web import CallerOf, Page
 
-
-class AuditRecord(BaseModel):
-    """One fact: who did what, when, and because of what."""
-
-    id: str
-    at: datetime
-    type: str
-    subject: str
-    sequence: int
-    actor: str
-    summary: str
-    tenant_id: str | None
-    customer_id: str | None
-    reseller_id: str | None
-    marketplace: str | None
-    correlation_id: str = Field(description="Everything that one call set in motion.")
-    causation_id: str | None
-    trace_id: str | None
-    changes: list[dict[str, Any]]
-    data: dict[str, Any]
+_TEXT = {"schema": {"type": "string"}}
 
 
 class Filters(BaseModel):
@@ -43,6 +24,10 @@ class Filters(BaseModel):
     correlation_id: str | None = None
     type: str | None = None
     request_id: str | None = Field(default=None, description="Id of a licence change request.")
+    subscription_id: str | None = Field(
+        default=None, description="About this subscription: its readings, requests and findings."
+    )
+    order_id: str | None = Field(default=None, description="The marketplace's id of an order.")
     store_item: str | None = Field(
         default=None, description="Id of a store item: what was done about that product there."
     )
@@ -50,14 +35,18 @@ class Filters(BaseModel):
     since: AwareDatetime | None = Field(default=None, description="From this time on.")
     until: AwareDatetime | None = Field(default=None, description="Before this time.")
     cursor: str | None = None
-    limit: int = Field(default=50, ge=1, le=200)
 
     model_config = {"extra": "forbid"}
 
     def wanted(self) -> list[dict[str, str]]:
         """The filters on single fields, each for itself: two may name the same field."""
-        named = {"store_item": "store_items", "mpn": "mpns"}
-        plain = {"request_id", "since", "until", "cursor", "limit"}
+        named = {
+            "store_item": "store_items",
+            "mpn": "mpns",
+            "subscription_id": "subscriptions",
+            "order_id": "orders",
+        }
+        plain = {"request_id", "since", "until", "cursor", "limit", "format"}
         given: dict[str, str] = self.model_dump(exclude=plain, exclude_none=True)
         wanted = [{named.get(field, field): value} for field, value in given.items()]
         if self.request_id is not None:
@@ -65,16 +54,54 @@ class Filters(BaseModel):
         return wanted
 
 
+class Paged(Filters):
+    """Which records, and how many of them."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+class Exported(Filters):
+    """Which records, as what, and how many of them in one file."""
+
+    format: Literal["csv", "jsonl"] = Field(
+        description="`csv`: one row for each record; `jsonl`: one whole record for each line."
+    )
+    limit: int = Field(default=1_000, ge=1, le=5_000)
+
+
 def router(views: Views) -> APIRouter:
-    """The audit service's one route."""
+    """The audit service's routes."""
     routes = APIRouter()
 
-    @routes.get("/v1/audit-records", operation_id="list_audit_records")
-    async def records(caller: CallerOf, filters: Annotated[Filters, Query()]) -> Page[AuditRecord]:
-        """Records within the caller's scope, newest first."""
-        found = await views.records(
-            caller, filters.wanted(), filters.since, filters.until, filters.cursor, filters.limit
+    async def found(caller: Caller, wanted: Paged | Exported) -> Page[AuditRecord]:
+        return Page[AuditRecord].model_validate(
+            await views.records(
+                caller, wanted.wanted(), wanted.since, wanted.until, wanted.cursor, wanted.limit
+            )
         )
-        return Page[AuditRecord].model_validate(found)
+
+    @routes.get("/v1/audit-records", operation_id="list_audit_records")
+    async def records(caller: CallerOf, filters: Annotated[Paged, Query()]) -> Page[AuditRecord]:
+        """Records within the caller's scope, newest first."""
+        return await found(caller, filters)
+
+    @routes.get(
+        "/v1/exports/audit-records",
+        operation_id="export_audit_records",
+        response_class=Response,
+        responses={200: {"content": {one: _TEXT for one in MEDIA_TYPES.values()}}},
+    )
+    async def export(caller: CallerOf, filters: Annotated[Exported, Query()]) -> Response:
+        """Records as a file, newest first; `Purser-Next` is the cursor of the file after it, if any."""
+        page = await found(caller, filters)
+        return Response(
+            written(page.items, filters.format),
+            media_type=MEDIA_TYPES[filters.format],
+            headers={
+                "Content-Disposition": f'attachment; filename="audit-records.{filters.format}"',
+                "Cache-Control": "no-store",
+                **({"Purser-Next": page.next} if page.next else {}),
+            },
+        )
 
     return routes

@@ -14,9 +14,11 @@ from purser_common.mongo import (
     Index,
 )
 from purser_events.envelope import Envelope
+from purser_events.subscription import subscription_id
 from purser_events.values import ProductIdentity, product_id
 
-RECORDS, STORE_ITEM = "records", "store-item/"
+RECORDS = "records"
+STORE_ITEM, SUBSCRIPTION, ORDER = "store-item/", "subscription/", "order/"
 FILTERS = (
     "tenant_id",
     "customer_id",
@@ -28,6 +30,8 @@ FILTERS = (
     "type",
     "store_items",
     "mpns",
+    "subscriptions",
+    "orders",
 )
 _NEWEST = (("at", DESCENDING), ("_id", DESCENDING))
 INDEXES = (
@@ -129,12 +133,14 @@ def record(envelope: Envelope[Document]) -> Document:
         "tenant_id": envelope.tenantid,
         "customer_id": id if aggregate == "customer" else state.get("customer_id"),
         "reseller_id": id if aggregate == "reseller" else state.get("reseller_id"),
-        "marketplace": envelope.marketplace,
+        "marketplace": envelope.marketplace or _marketplace(data),
         "correlation_id": envelope.correlationid,
         "causation_id": envelope.causationid,
         "trace_id": parent[1] if len(parent) == 4 else None,
         "mpns": sorted({product.mpn for product in products}),
         "store_items": _store_items(state, products),
+        "subscriptions": _subscriptions(envelope.subject, state),
+        "orders": _orders(envelope.subject, state),
         "summary": sentence(envelope.type, state),
         "changes": data.get("changes") or [],
         "data": data,
@@ -157,3 +163,35 @@ def _store_items(state: Mapping[str, Any], products: Iterable[ProductIdentity]) 
     named = subject.removeprefix(STORE_ITEM)
     own = {product_id(str(reseller), product) for product in products} if reseller else set()
     return sorted(own | ({named} if named != subject else set()))
+
+
+def _marketplace(data: Mapping[str, Any]) -> str | None:
+    """The marketplace of a fact that names none itself: that of the connection which is, or was, a
+    tenant's, else the only one that the tenant was added to."""
+    state, changes = data.get("state") or {}, data.get("changes") or []
+    before = [one.get("before") for one in changes if one.get("pointer") == "/connection"]
+    for connection in (state.get("connection"), *before):
+        if isinstance(connection, Mapping) and connection.get("marketplace"):
+            return str(connection["marketplace"])
+    added = list(state.get("marketplaces") or [])
+    return str(added[0]) if len(added) == 1 else None
+
+
+def _subscriptions(subject: str, state: Mapping[str, Any]) -> list[str]:
+    """The subscriptions that a fact is about: its own subject, what an action or a finding names, or
+    what a request changes or has bought."""
+    named = {subject, str(state.get("subject")), str(state.get("object"))}
+    found = {one.removeprefix(SUBSCRIPTION) for one in named if one.startswith(SUBSCRIPTION)}
+    reseller, there = state.get("reseller_id"), state.get("marketplace_subscription_id")
+    if reseller and there:
+        found.add(subscription_id(str(reseller), str(there)))
+    return sorted(found)
+
+
+def _orders(subject: str, state: Mapping[str, Any]) -> list[str]:
+    """The marketplace's orders that a fact is about."""
+    order = state.get("order")
+    found = {str(order["id"])} if isinstance(order, Mapping) and order.get("id") else set()
+    if subject.startswith(ORDER):
+        found.add(subject.removeprefix(ORDER))
+    return sorted(found)

@@ -1,13 +1,45 @@
 """Who did what: filters, keyset pages, and a sentence for every record."""
 
+import csv
+import io
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+
+from pydantic import BaseModel, Field
 
 from audit_service.store import RECORDS
 from purser_common.identity import Caller, scope_filter
 from purser_common.mongo import Database, Document
 from purser_common.web import newest
+
+MEDIA_TYPES: Mapping[str, str] = {
+    "csv": "text/csv; charset=utf-8",
+    "jsonl": "application/jsonl; charset=utf-8",
+}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class AuditRecord(BaseModel):
+    """One fact: who did what, when, and because of what."""
+
+    id: str
+    at: datetime
+    type: str
+    subject: str
+    sequence: int
+    actor: str
+    summary: str
+    tenant_id: str | None
+    customer_id: str | None
+    reseller_id: str | None
+    marketplace: str | None
+    correlation_id: str = Field(description="Everything that one call set in motion.")
+    causation_id: str | None
+    trace_id: str | None
+    changes: list[dict[str, Any]]
+    data: dict[str, Any]
 
 
 class Views:
@@ -42,3 +74,23 @@ class Views:
 
 def _shown(document: Document) -> dict[str, Any]:
     return {"id": document["_id"], **{k: v for k, v in document.items() if k != "_id"}}
+
+
+def written(records: Sequence[AuditRecord], format: str) -> str:
+    """Records as CSV with a header (changes and data as JSON), or as JSON Lines."""
+    if format == "jsonl":
+        return "".join(f"{record.model_dump_json()}\n" for record in records)
+    file = io.StringIO()
+    rows = csv.writer(file)
+    rows.writerow(AuditRecord.model_fields)
+    for record in records:
+        rows.writerow(map(_cell, record.model_dump(mode="json").values()))
+    return file.getvalue()
+
+
+def _cell(value: Any) -> str:
+    """A value as a spreadsheet shows it: text, and never a formula that somebody else has written."""
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    text = "" if value is None else str(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -18,6 +18,8 @@ _UP = (
     "purser-subject",
     "purser-read-at",
     "purser-stale",
+    "purser-next",
+    "content-disposition",
     "cache-control",
     "content-security-policy",
     "referrer-policy",
@@ -132,6 +134,7 @@ ROUTES: tuple[Route, ...] = (
         "audit",
         """
         GET    /v1/audit-records                                    list_audit_records
+        GET    /v1/exports/audit-records                            export_audit_records
         """,
     ),
 )

@@ -12,7 +12,7 @@ from purser_common.outbox import Loaded
 from purser_common.telemetry import Cause
 from purser_events.envelope import Fact
 from purser_events.price import PricePlan
-from purser_events.subscription import Subscription
+from purser_events.subscription import Subscription, subscription_id
 from purser_events.tenant import Tenant
 from purser_events.values import Money, product_id
 from subscription_service.commands.finding import Findings, settle
@@ -124,7 +124,7 @@ async def read_subscription(
     once is no proof that it ended, so nothing is changed by that. Raises Unavailable when the
     marketplace cannot be asked, VersionConflict when another reader wrote meanwhile.
     """
-    id = rules.subscription_id(reseller_id, marketplace_subscription_id)
+    id = subscription_id(reseller_id, marketplace_subscription_id)
     # Loaded before the marketplace is asked: so an older reading never overwrites a newer one.
     before = await reader.mirror.find(id)
     read_at = reader.real_now()

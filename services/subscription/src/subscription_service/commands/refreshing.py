@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from purser_common import crash
 from purser_common.errors import NotFound, Problem, Unavailable, VersionConflict
 from purser_common.telemetry import Cause, continued
+from purser_events.subscription import subscription_id
 from purser_events.tenant import Tenant
 from subscription_service.commands.finding import settle
 from subscription_service.commands.reading import Reader, finding_of, read_subscription, release
@@ -69,7 +70,7 @@ async def _refresh_all(
         return
     # Whole before anything is read: a list that breaks off says nothing of what it lacks.
     listed = {
-        rules.subscription_id(refresh.reseller_id, row.id): row
+        subscription_id(refresh.reseller_id, row.id): row
         for row in await reader.marketplace.subscriptions(*customer)
     }
     held = reader.real_now()

@@ -1,6 +1,5 @@
 """What a reading of the marketplace means for the mirror: pure decisions."""
 
-import uuid
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +22,6 @@ ENDED = frozenset({"terminated", "removed"})
 MOST_FAILURES = 10
 """How many failures in a row of one reading are counted."""
 MISMATCH, UNCLEAR = "ms_customer_id_mismatch", "owner_unclear"
-_SUBSCRIPTIONS = uuid.uuid5(uuid.NAMESPACE_URL, "urn:purser:subscriptions")
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,6 @@ class Whose:
         if self.tenant is None:
             return self.kind or ""
         return f"{self.tenant.id}|{self.tenant.customer_id}|{self.tenant.entra_tenant_id}"
-
-
-def subscription_id(reseller_id: str, marketplace_subscription_id: str) -> str:
-    """The id of a mirrored subscription: the same for every reader."""
-    return str(uuid.uuid5(_SUBSCRIPTIONS, f"{reseller_id}|{marketplace_subscription_id}"))
 
 
 def owner(tenants: Sequence[Tenant], ms_customer_id: str | None) -> Whose:
